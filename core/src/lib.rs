@@ -1,0 +1,16 @@
+//! The pure part of runmesh: journal, documents, series, index, search and the sync session.
+//!
+//! Nothing here asks for the time, for randomness, for the environment or for the network: it is
+//! told. That is what lets a test run fifty devices through a year in a second, twice the same.
+
+pub mod action;
+pub mod clock;
+pub mod codec;
+pub mod document;
+pub mod entry;
+pub mod ids;
+pub mod index;
+pub mod operation;
+pub mod rows;
+pub mod store;
+pub mod vector;

@@ -1,0 +1,226 @@
+//! A snapshot: what the store held at one moment, for readers.
+//!
+//! A snapshot never waits for the writer and never changes. It sees every acknowledged write that
+//! came before it.
+
+use redb::{ReadTransaction, ReadableTable};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use super::tables::{ARTIFACTS, EXPERIMENT_NAMES, EXPERIMENTS, KEYS, RUN_NUMBERS, RUNS, VALUES};
+use crate::clock::Clock;
+use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use crate::index::value_key::{self, Column};
+use crate::rows::{ArtifactRow, ExperimentRow, RunRow};
+
+/// What the store held at one moment.
+pub struct Snapshot {
+    txn: ReadTransaction,
+}
+
+/// One element of a folder of artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArtifactEntry {
+    /// A folder, by its whole path.
+    Folder(String),
+    /// A file.
+    File(ArtifactRow),
+}
+
+/// What was last done at a path: the latest by clock, and among equals the higher content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct ArtifactState {
+    pub(crate) clock: Clock,
+    /// The blob and its size, or none if it was removed.
+    pub(crate) content: Option<(BlobHash, u64)>,
+}
+
+pub(crate) fn decode<'a, T: Deserialize<'a>>(
+    table: &'static str,
+    bytes: &'a [u8],
+) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|source| StoreError::DamagedRow { table, source })
+}
+
+impl Snapshot {
+    pub(crate) fn new(txn: ReadTransaction) -> Self {
+        Self { txn }
+    }
+
+    /// An experiment, active or deleted.
+    pub fn experiment(&self, id: ExperimentId) -> Result<Option<ExperimentRow>, StoreError> {
+        let Some(bytes) = self.txn.open_table(EXPERIMENTS)?.get(id.0)? else { return Ok(None) };
+        let row: ExperimentRow = decode("index-experiments", bytes.value())?;
+        self.name_apart(row).map(Some)
+    }
+
+    /// The experiment that holds a name, active or deleted.
+    pub fn experiment_by_name(&self, name: &str) -> Result<Option<ExperimentRow>, StoreError> {
+        let names = self.txn.open_table(EXPERIMENT_NAMES)?;
+        if let Some(id) = holder_of(&names, name, 1)? {
+            return self.experiment(id);
+        }
+        // `name~2` is what another experiment of the name is shown as.
+        let Some((stem, rank)) = name.rsplit_once('~') else { return Ok(None) };
+        let Ok(rank @ 2..) = rank.parse::<usize>() else { return Ok(None) };
+        match holder_of(&names, stem, rank)? {
+            Some(id) => self.experiment(id),
+            None => Ok(None),
+        }
+    }
+
+    /// All experiments, active and deleted, by id.
+    pub fn experiments(&self) -> Result<Vec<ExperimentRow>, StoreError> {
+        let table = self.txn.open_table(EXPERIMENTS)?;
+        let mut rows = Vec::new();
+        for item in table.iter()? {
+            let row = decode("index-experiments", item?.1.value())?;
+            rows.push(self.name_apart(row)?);
+        }
+        Ok(rows)
+    }
+
+    /// Shows the second experiment of a name as `name~2`, and so on.
+    fn name_apart(&self, mut row: ExperimentRow) -> Result<ExperimentRow, StoreError> {
+        let names = self.txn.open_table(EXPERIMENT_NAMES)?;
+        let from = (row.name.as_str(), 0, 0);
+        let until = (row.name.as_str(), u64::MAX, u64::MAX);
+        let mut rank = 0;
+        for item in names.range(from..=until)? {
+            rank += 1;
+            if item?.0.value().2 == row.id.0 {
+                break;
+            }
+        }
+        if rank > 1 {
+            row.name = format!("{}~{rank}", row.name);
+        }
+        Ok(row)
+    }
+
+    /// A run, active or deleted.
+    pub fn run(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        match self.run_number(id)? {
+            Some(number) => self.run_by_number(number),
+            None => Ok(None),
+        }
+    }
+
+    /// The local number of a run. Numbers differ from device to device.
+    pub fn run_number(&self, id: &RunId) -> Result<Option<u32>, StoreError> {
+        let number = self.txn.open_table(RUN_NUMBERS)?.get(id.as_bytes())?;
+        Ok(number.map(|number| number.value()))
+    }
+
+    /// The run of a local number.
+    pub fn run_by_number(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
+        self.read_row(RUNS, number, "index-runs")
+    }
+
+    fn read_row<T: DeserializeOwned>(
+        &self,
+        table: redb::TableDefinition<'static, u32, &'static [u8]>,
+        key: u32,
+        name: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let bytes = self.txn.open_table(table)?.get(key)?;
+        bytes.map(|bytes| decode(name, bytes.value())).transpose()
+    }
+
+    /// The local number of a param's, tag's or metric's key, if any run has it.
+    pub fn key_number(&self, key: &str) -> Result<Option<u32>, StoreError> {
+        Ok(self.txn.open_table(KEYS)?.get(key)?.map(|number| number.value()))
+    }
+
+    /// Reads a column of the index in order, between two values (bytes as [`value_key`] makes
+    /// them, both included as prefixes; `None` is unbounded), forwards or backwards. Yields whole
+    /// keys; [`value_key::run_number`] and [`value_key::value_bytes`] take them apart.
+    pub fn column(
+        &self,
+        experiment: ExperimentId,
+        column: Column,
+        key_number: u32,
+        low: Option<&[u8]>,
+        high: Option<&[u8]>,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<Vec<u8>, StoreError>> + use<>, StoreError>
+    {
+        let prefix = value_key::prefix(experiment, column, key_number);
+        let from = [&prefix[..], low.unwrap_or_default()].concat();
+        // No key has eight bytes of 255 after the bound, and a run number more than four.
+        let until = [&prefix[..], high.unwrap_or_default(), &[u8::MAX; value_key::TEXT_BYTES + 6]];
+        let until = until.concat();
+        let range = self.txn.open_table(VALUES)?.range::<&[u8]>(from.as_slice()..=&until)?;
+        Ok(range.map(|item| Ok(item?.0.value().to_vec())))
+    }
+
+    /// What stands at a path, if it is a file.
+    pub fn artifact(
+        &self,
+        owner: DocumentId,
+        path: &str,
+    ) -> Result<Option<ArtifactRow>, StoreError> {
+        let table = self.txn.open_table(ARTIFACTS)?;
+        let bytes = table.get((&owner.to_bytes(), path))?;
+        Ok(bytes.map(|bytes| artifact_row(path, bytes.value())).transpose()?.flatten())
+    }
+
+    /// What stands directly in a folder (empty for the root), by path. None if there is no such
+    /// folder: folders exist only by what is in them.
+    pub fn artifacts_in(
+        &self,
+        owner: DocumentId,
+        folder: &str,
+    ) -> Result<Vec<ArtifactEntry>, StoreError> {
+        let head = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut entries: Vec<ArtifactEntry> = Vec::new();
+        for row in self.artifacts_below(owner, &head)? {
+            match row.path[head.len()..].split_once('/') {
+                None => entries.push(ArtifactEntry::File(row)),
+                Some((name, _)) => {
+                    let folder = ArtifactEntry::Folder(format!("{head}{name}"));
+                    if entries.last() != Some(&folder) {
+                        entries.push(folder);
+                    }
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// All artifacts of an owner whose path starts with `head` (empty, or ending in `/`), by path.
+    pub fn artifacts_below(
+        &self,
+        owner: DocumentId,
+        head: &str,
+    ) -> Result<Vec<ArtifactRow>, StoreError> {
+        let table = self.txn.open_table(ARTIFACTS)?;
+        let owner = owner.to_bytes();
+        let mut rows = Vec::new();
+        for item in table.range((&owner, head)..)? {
+            let (key, value) = item?;
+            let (found, path) = key.value();
+            if found != &owner || !path.starts_with(head) {
+                break;
+            }
+            rows.extend(artifact_row(path, value.value())?);
+        }
+        Ok(rows)
+    }
+}
+
+/// The `rank`th experiment to hold a name, counted from one.
+fn holder_of(
+    names: &impl ReadableTable<(&'static str, u64, u64), ()>,
+    name: &str,
+    rank: usize,
+) -> Result<Option<ExperimentId>, StoreError> {
+    let mut holders = names.range((name, 0, 0)..=(name, u64::MAX, u64::MAX))?;
+    Ok(holders.nth(rank - 1).transpose()?.map(|item| ExperimentId(item.0.value().2)))
+}
+
+fn artifact_row(path: &str, bytes: &[u8]) -> Result<Option<ArtifactRow>, StoreError> {
+    let state: ArtifactState = decode("artifacts", bytes)?;
+    let row = |(blob, size)| ArtifactRow { path: path.to_owned(), blob, size };
+    Ok(state.content.map(row))
+}

@@ -1,0 +1,1 @@
+//! The world around `runmesh-core`: writer thread, iroh endpoint, blob store, HTTP.
