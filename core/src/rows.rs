@@ -221,7 +221,16 @@ impl RunRow {
         lookup(&self.tags, key)
     }
 
-    /// The latest point of a metric: of the one logged without context, else the latest of any.
+    /// The latest point of each metric, in whatever context it was logged, by key.
+    pub fn latest_metrics(&self) -> impl Iterator<Item = (&str, &Point)> {
+        let series = self.metrics.chunk_by(|a, b| a.key == b.key);
+        series.filter_map(|same| {
+            let point = same.iter().map(|metric| &metric.point).max_by(|a, b| a.latest_order(b))?;
+            Some((same[0].key.as_str(), point))
+        })
+    }
+
+    /// The latest point of a metric, in whatever context it was logged.
     pub fn metric(&self, key: &str) -> Option<&Point> {
         let start = self.metrics.partition_point(|metric| metric.key.as_str() < key);
         let same = self.metrics[start..].iter().take_while(|metric| metric.key == key);

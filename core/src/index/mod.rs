@@ -1,3 +1,6 @@
 //! The index: rows and ordered keys, derived from documents, series and edits.
 
+mod run_index;
 pub mod value_key;
+
+pub use run_index::RunIndex;

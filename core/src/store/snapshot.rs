@@ -44,7 +44,8 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(
 }
 
 impl Snapshot {
-    pub(crate) fn new(txn: ReadTransaction) -> Self {
+    /// What a read transaction of the store's file sees.
+    pub const fn new(txn: ReadTransaction) -> Self {
         Self { txn }
     }
 
