@@ -1,1 +1,3 @@
 //! The world around `runmesh-core`: writer thread, iroh endpoint, blob store, HTTP.
+
+pub mod http;

@@ -1,0 +1,3 @@
+//! HTTP: who may ask, and which protocol answers.
+
+pub(crate) mod mlflow;
