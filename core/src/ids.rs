@@ -109,6 +109,12 @@ pub mod kind {
     /// See [`RunId`](super::RunId).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Run {}
+    /// See [`ChangeHash`](super::ChangeHash).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Change {}
+    /// See [`ActorId`](super::ActorId).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Actor {}
 }
 
 /// One installation, named by its Ed25519 public key, which is also its iroh endpoint id.
@@ -123,6 +129,10 @@ pub type EntryHash = Id<kind::Entry, 32>;
 pub type BlobHash = Id<kind::Blob, 32>;
 /// A run: 16 random bytes, which clients see as 32 hex digits.
 pub type RunId = Id<kind::Run, 16>;
+/// The hash by which Automerge names a change of a document.
+pub type ChangeHash = Id<kind::Change, 32>;
+/// Whom Automerge takes for the author of a change: derived from a device and a nonce.
+pub type ActorId = Id<kind::Actor, 16>;
 
 /// Byte arrays of any length in serde's tuple form: no length prefix, no copy on the heap.
 mod byte_array {

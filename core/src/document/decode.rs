@@ -1,0 +1,530 @@
+//! Reads the bytes of an Automerge change, strictly.
+//!
+//! Automerge's own reader is made for bytes of friends: a run length of 2^60 keeps it busy for
+//! ever, and it asserts where a peer can lie. This one reads the subset that runmesh writes: puts
+//! and deletions of texts and integers in the maps of the genesis change, insertions and
+//! deletions in its text. Invariants: whatever the bytes, it neither panics nor loops nor
+//! allocates beyond [`MAX_CHANGE_OPS`]; what it accepts, Automerge reads the same (a test
+//! compares the two). The format: <https://automerge.org/automerge-binary-format-spec/>.
+
+use sha2::{Digest, Sha256};
+
+use super::genesis::{DESCRIPTION, genesis};
+use super::put::{Container, Scalar};
+use crate::clock::Clock;
+use crate::codec::{DecodeError, Reader};
+use crate::ids::{ActorId, ChangeHash, DocumentKind};
+use crate::operation::MAX_CONTENT_BYTES;
+
+/// The most operations in one change. A description of this many characters is one change.
+pub const MAX_CHANGE_OPS: usize = 1 << 18;
+/// The most changes that one change can name as those it follows.
+pub const MAX_DEPENDENCIES: usize = 1 << 12;
+/// The most actors that one change can name.
+pub const MAX_ACTORS: usize = 1 << 12;
+
+const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+const CHANGE_CHUNK: u8 = 1;
+
+/// Names an operation of a document; ordered as Automerge orders them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct OpId {
+    pub(super) counter: u64,
+    pub(super) actor: ActorId,
+}
+
+/// One operation of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Op<'a> {
+    /// Sets or deletes a key of a map, in place of the values it names.
+    Put { container: Container, key: &'a str, value: Option<Value<'a>>, replaces: Vec<OpId> },
+    /// Inserts into the description, after an element or at the start.
+    Insert { after: Option<OpId>, text: &'a str },
+    /// Deletes an element of the description.
+    Delete { element: OpId },
+}
+
+/// A value as it stands in the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Text(&'a str),
+    Integer(i64),
+}
+
+impl From<Value<'_>> for Scalar {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Text(text) => Self::from(text),
+            Value::Integer(integer) => Self::from(integer),
+        }
+    }
+}
+
+/// A change whose head has been read and whose columns have been told apart.
+#[derive(Debug, Clone)]
+pub(super) struct RawChange<'a> {
+    pub(super) hash: ChangeHash,
+    pub(super) deps: Vec<ChangeHash>,
+    pub(super) actor: ActorId,
+    pub(super) seq: u64,
+    pub(super) start_op: u64,
+    pub(super) clock: Clock,
+    pub(super) ops: usize,
+    kind: DocumentKind,
+    others: Vec<ActorId>,
+    columns: Columns<'a>,
+}
+
+impl<'a> RawChange<'a> {
+    /// Reads all but the operations.
+    pub(super) fn read(kind: DocumentKind, bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        if reader.array("change magic")? != MAGIC {
+            return Err(DecodeError::Invalid { what: "change magic" });
+        }
+        let checksum = reader.array::<4>("change checksum")?;
+        let hashed = reader.rest();
+        // A deflated change is another chunk type: entries are compressed as a whole.
+        if reader.u8("chunk type")? != CHANGE_CHUNK {
+            return Err(DecodeError::Invalid { what: "chunk type" });
+        }
+        let length = reader.length(MAX_CONTENT_BYTES, "change")?;
+        if length != reader.rest().len() {
+            return Err(DecodeError::Invalid { what: "change length" });
+        }
+        let hash: [u8; 32] = Sha256::digest(hashed).into();
+        if hash[..4] != checksum {
+            return Err(DecodeError::Invalid { what: "change checksum" });
+        }
+        Self::read_body(kind, ChangeHash::new(hash), reader)
+    }
+
+    fn read_body(
+        kind: DocumentKind,
+        hash: ChangeHash,
+        mut reader: Reader<'a>,
+    ) -> Result<Self, DecodeError> {
+        let mut deps = Vec::new();
+        for _ in 0..reader.length(MAX_DEPENDENCIES, "dependencies")? {
+            deps.push(ChangeHash::new(reader.array("dependency")?));
+        }
+        let actor = read_actor(&mut reader)?;
+        let seq = reader.varint("sequence number")?;
+        let start_op = reader.varint("first operation")?;
+        let clock = Clock(read_signed(&mut reader, "time")? as u64);
+        reader.length(0, "message")?;
+        let mut others = Vec::new();
+        for _ in 0..reader.length(MAX_ACTORS, "actors")? {
+            others.push(read_actor(&mut reader)?);
+        }
+        let columns = Columns::read(&mut reader)?;
+        reader.finish("change")?;
+        let ops = count_runs(columns.action)?;
+        let in_order = deps.is_sorted_by(|a, b| a < b);
+        let bounded = (1..=u64::from(u32::MAX) - MAX_CHANGE_OPS as u64).contains(&start_op);
+        if deps.is_empty() || !in_order || seq == 0 || !bounded || ops == 0 {
+            return Err(DecodeError::Invalid { what: "change head" });
+        }
+        Ok(Self { hash, deps, actor, seq, start_op, clock, ops, kind, others, columns })
+    }
+
+    /// The number of the last operation.
+    pub(super) const fn max_op(&self) -> u64 {
+        self.start_op + self.ops as u64 - 1
+    }
+
+    /// The id of the operation at a place.
+    pub(super) const fn op_id(&self, at: usize) -> OpId {
+        OpId { counter: self.start_op + at as u64, actor: self.actor }
+    }
+
+    /// Reads the operations.
+    pub(super) fn read_ops(&self) -> Result<Vec<Op<'a>>, DecodeError> {
+        let mut cells = Cells::new(&self.columns);
+        let mut ops = Vec::with_capacity(self.ops);
+        for _ in 0..self.ops {
+            ops.push(self.read_op(&mut cells)?);
+        }
+        cells.finish()?;
+        Ok(ops)
+    }
+
+    fn read_op(&self, cells: &mut Cells<'a>) -> Result<Op<'a>, DecodeError> {
+        const INVALID: DecodeError = DecodeError::Invalid { what: "operation" };
+        let object = self.op_ref(cells.obj_actor.next()?, cells.obj_counter.next()?)?;
+        let key_actor = cells.key_actor.next()?;
+        let key_counter = cells.key_counter.next()?;
+        let key = cells.key_text.next()?;
+        let inserts = cells.insert.next()?;
+        let action = cells.action.next()?.and_then(Action::from_number).ok_or(INVALID)?;
+        let value = cells.value()?;
+        let replaces = self.replaced(cells)?;
+        if object.actor != genesis(self.kind).actor() {
+            return Err(INVALID);
+        }
+        if let Some(key) = key {
+            let container = Container::from_object(object.counter).ok_or(INVALID)?;
+            let value = match (action, value) {
+                (Action::Put, Some(value)) => Some(value),
+                (Action::Delete, None) if !replaces.is_empty() => None,
+                _ => return Err(INVALID),
+            };
+            let plain = key_actor.is_none() && key_counter.is_none() && !inserts;
+            return if plain {
+                Ok(Op::Put { container, key, value, replaces })
+            } else {
+                Err(INVALID)
+            };
+        }
+        if object.counter != DESCRIPTION {
+            return Err(INVALID);
+        }
+        let element = match (key_actor, key_counter) {
+            (None, Some(0)) => None,
+            (actor, Some(counter)) => {
+                Some(self.op_ref(actor, Some(u64::try_from(counter).map_err(|_| INVALID)?))?)
+            }
+            _ => return Err(INVALID),
+        };
+        match (action, inserts, value, element) {
+            (Action::Put, true, Some(Value::Text(text)), after)
+                if replaces.is_empty() && !text.is_empty() =>
+            {
+                Ok(Op::Insert { after, text })
+            }
+            (Action::Delete, false, None, Some(element)) if replaces == [element] => {
+                Ok(Op::Delete { element })
+            }
+            _ => Err(INVALID),
+        }
+    }
+
+    fn replaced(&self, cells: &mut Cells<'a>) -> Result<Vec<OpId>, DecodeError> {
+        let count = cells.pred_count.next()?.unwrap_or(0);
+        let mut replaced = Vec::new();
+        for _ in 0..count {
+            // Each takes at least its place in the limit, so a count that lies ends here.
+            cells.preds_left = cells
+                .preds_left
+                .checked_sub(1)
+                .ok_or(DecodeError::Invalid { what: "replaced operations" })?;
+            let counter =
+                cells.pred_counter.next()?.and_then(|counter| u64::try_from(counter).ok());
+            replaced.push(self.op_ref(cells.pred_actor.next()?, counter)?);
+        }
+        if !replaced.is_sorted_by(|a, b| a < b) {
+            return Err(DecodeError::Invalid { what: "replaced operations" });
+        }
+        Ok(replaced)
+    }
+
+    fn op_ref(&self, actor: Option<u64>, counter: Option<u64>) -> Result<OpId, DecodeError> {
+        let actor = actor.and_then(|at| usize::try_from(at).ok()).and_then(|at| match at {
+            0 => Some(self.actor),
+            at => self.others.get(at - 1).copied(),
+        });
+        match (actor, counter) {
+            (Some(actor), Some(counter @ 1..)) => Ok(OpId { counter, actor }),
+            _ => Err(DecodeError::Invalid { what: "operation id" }),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    Put,
+    Delete,
+}
+
+impl Action {
+    const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Put),
+            3 => Some(Self::Delete),
+            _ => None,
+        }
+    }
+}
+
+/// The bytes of each column; those that a change leaves out are empty.
+#[derive(Debug, Clone, Default)]
+struct Columns<'a> {
+    obj_actor: &'a [u8],
+    obj_counter: &'a [u8],
+    key_actor: &'a [u8],
+    key_counter: &'a [u8],
+    key_text: &'a [u8],
+    insert: &'a [u8],
+    action: &'a [u8],
+    value_meta: &'a [u8],
+    value: &'a [u8],
+    pred_count: &'a [u8],
+    pred_actor: &'a [u8],
+    pred_counter: &'a [u8],
+}
+
+impl<'a> Columns<'a> {
+    const COUNT: usize = 12;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut lengths = Vec::with_capacity(Self::COUNT);
+        for _ in 0..reader.length(Self::COUNT, "columns")? {
+            let column = reader.varint("column")?;
+            lengths.push((column, reader.length(MAX_CONTENT_BYTES, "column")?));
+        }
+        if !lengths.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(DecodeError::Invalid { what: "column order" });
+        }
+        let mut columns = Self::default();
+        for (column, length) in lengths {
+            let place = match column {
+                0x01 => &mut columns.obj_actor,
+                0x02 => &mut columns.obj_counter,
+                0x11 => &mut columns.key_actor,
+                0x13 => &mut columns.key_counter,
+                0x15 => &mut columns.key_text,
+                0x34 => &mut columns.insert,
+                0x42 => &mut columns.action,
+                0x56 => &mut columns.value_meta,
+                0x57 => &mut columns.value,
+                0x70 => &mut columns.pred_count,
+                0x71 => &mut columns.pred_actor,
+                0x73 => &mut columns.pred_counter,
+                _ => return Err(DecodeError::Invalid { what: "column" }),
+            };
+            *place = reader.take(length, "column")?;
+        }
+        Ok(columns)
+    }
+}
+
+/// Reads the columns row by row.
+struct Cells<'a> {
+    obj_actor: Runs<'a, u64>,
+    obj_counter: Runs<'a, u64>,
+    key_actor: Runs<'a, u64>,
+    key_counter: Deltas<'a>,
+    key_text: Runs<'a, &'a str>,
+    insert: Booleans<'a>,
+    action: Runs<'a, u64>,
+    value_meta: Runs<'a, u64>,
+    value: Reader<'a>,
+    pred_count: Runs<'a, u64>,
+    pred_actor: Runs<'a, u64>,
+    pred_counter: Deltas<'a>,
+    preds_left: usize,
+}
+
+impl<'a> Cells<'a> {
+    fn new(columns: &Columns<'a>) -> Self {
+        let number = |bytes| Runs::new(bytes, read_number as fn(&mut Reader<'a>) -> _);
+        let delta = |bytes| Deltas { deltas: Runs::new(bytes, read_delta), absolute: 0 };
+        Self {
+            obj_actor: number(columns.obj_actor),
+            obj_counter: number(columns.obj_counter),
+            key_actor: number(columns.key_actor),
+            key_counter: delta(columns.key_counter),
+            key_text: Runs::new(columns.key_text, read_text),
+            insert: Booleans::new(columns.insert),
+            action: number(columns.action),
+            value_meta: number(columns.value_meta),
+            value: Reader::new(columns.value),
+            pred_count: number(columns.pred_count),
+            pred_actor: number(columns.pred_actor),
+            pred_counter: delta(columns.pred_counter),
+            preds_left: MAX_CHANGE_OPS,
+        }
+    }
+
+    fn value(&mut self) -> Result<Option<Value<'a>>, DecodeError> {
+        const NULL: u64 = 0;
+        const INTEGER: u64 = 4;
+        const TEXT: u64 = 6;
+        const INVALID: DecodeError = DecodeError::Invalid { what: "value" };
+        let meta = self.value_meta.next()?.ok_or(INVALID)?;
+        let length = usize::try_from(meta >> 4).map_err(|_| INVALID)?;
+        let mut reader = Reader::new(self.value.take(length, "value")?);
+        match meta & 0xf {
+            NULL if length == 0 => Ok(None),
+            INTEGER => {
+                let integer = read_signed(&mut reader, "integer")?;
+                reader.finish("integer")?;
+                Ok(Some(Value::Integer(integer)))
+            }
+            TEXT => {
+                let text = std::str::from_utf8(reader.rest()).map_err(|_| INVALID)?;
+                Ok(Some(Value::Text(text)))
+            }
+            _ => Err(INVALID),
+        }
+    }
+
+    fn finish(self) -> Result<(), DecodeError> {
+        self.obj_actor.finish()?;
+        self.obj_counter.finish()?;
+        self.key_actor.finish()?;
+        self.key_counter.deltas.finish()?;
+        self.key_text.finish()?;
+        self.insert.finish()?;
+        self.action.finish()?;
+        self.value_meta.finish()?;
+        self.value.finish("values")?;
+        self.pred_count.finish()?;
+        self.pred_actor.finish()?;
+        self.pred_counter.deltas.finish()
+    }
+}
+
+/// A run-length encoded column. A column that ends early goes on as nulls, as Automerge has it.
+struct Runs<'a, T> {
+    reader: Reader<'a>,
+    read: fn(&mut Reader<'a>) -> Result<T, DecodeError>,
+    run: Run<T>,
+    left: u64,
+}
+
+enum Run<T> {
+    Same(T),
+    Each,
+    Nulls,
+}
+
+impl<'a, T: Copy> Runs<'a, T> {
+    fn new(bytes: &'a [u8], read: fn(&mut Reader<'a>) -> Result<T, DecodeError>) -> Self {
+        Self { reader: Reader::new(bytes), read, run: Run::Nulls, left: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<T>, DecodeError> {
+        if self.left == 0 {
+            if self.reader.is_empty() {
+                return Ok(None);
+            }
+            let (left, run) = match read_signed(&mut self.reader, "run length")? {
+                0 => (self.reader.varint("run of nulls")?, Run::Nulls),
+                count @ 1.. => (count.unsigned_abs(), Run::Same((self.read)(&mut self.reader)?)),
+                count => (count.unsigned_abs(), Run::Each),
+            };
+            if left == 0 {
+                return Err(DecodeError::Invalid { what: "run length" });
+            }
+            (self.left, self.run) = (left, run);
+        }
+        self.left -= 1;
+        match self.run {
+            Run::Same(value) => Ok(Some(value)),
+            Run::Each => (self.read)(&mut self.reader).map(Some),
+            Run::Nulls => Ok(None),
+        }
+    }
+
+    fn finish(self) -> Result<(), DecodeError> {
+        if self.left > 0 {
+            return Err(DecodeError::Invalid { what: "run length" });
+        }
+        self.reader.finish("column")
+    }
+}
+
+/// A column of differences.
+struct Deltas<'a> {
+    deltas: Runs<'a, i64>,
+    absolute: i64,
+}
+
+impl Deltas<'_> {
+    fn next(&mut self) -> Result<Option<i64>, DecodeError> {
+        let Some(delta) = self.deltas.next()? else { return Ok(None) };
+        let sum = self.absolute.checked_add(delta);
+        self.absolute = sum.ok_or(DecodeError::Invalid { what: "delta" })?;
+        Ok(Some(self.absolute))
+    }
+}
+
+/// A column of booleans: lengths of runs of false and true in turn.
+struct Booleans<'a> {
+    reader: Reader<'a>,
+    value: bool,
+    left: u64,
+}
+
+impl<'a> Booleans<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes), value: true, left: 0 }
+    }
+
+    fn next(&mut self) -> Result<bool, DecodeError> {
+        while self.left == 0 {
+            self.value = !self.value;
+            self.left = self.reader.varint("boolean run")?;
+        }
+        self.left -= 1;
+        Ok(self.value)
+    }
+
+    fn finish(self) -> Result<(), DecodeError> {
+        if self.left > 0 {
+            return Err(DecodeError::Invalid { what: "boolean run" });
+        }
+        self.reader.finish("booleans")
+    }
+}
+
+/// Counts the rows of a column of numbers without going through them one by one.
+fn count_runs(bytes: &[u8]) -> Result<usize, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let mut total = 0u64;
+    while !reader.is_empty() {
+        let count = read_signed(&mut reader, "run length")?;
+        let values = if count < 0 { count.unsigned_abs() } else { 1 };
+        total = total.saturating_add(count.unsigned_abs());
+        if count == 0 || total > MAX_CHANGE_OPS as u64 {
+            let (what, limit) = ("operations of a change", MAX_CHANGE_OPS);
+            return Err(DecodeError::TooLong { what, length: total, limit });
+        }
+        for _ in 0..values {
+            reader.varint("action")?;
+        }
+    }
+    Ok(total as usize)
+}
+
+fn read_actor(reader: &mut Reader<'_>) -> Result<ActorId, DecodeError> {
+    if reader.length(ActorId::LEN, "actor")? != ActorId::LEN {
+        return Err(DecodeError::Invalid { what: "actor" });
+    }
+    reader.array("actor").map(ActorId::new)
+}
+
+fn read_number(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    reader.varint("number")
+}
+
+fn read_delta(reader: &mut Reader<'_>) -> Result<i64, DecodeError> {
+    read_signed(reader, "delta")
+}
+
+fn read_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+    reader.text(MAX_CONTENT_BYTES, "key")
+}
+
+/// Takes a signed LEB128 number in its shortest form.
+fn read_signed(reader: &mut Reader<'_>, what: &'static str) -> Result<i64, DecodeError> {
+    let mut value = 0i128;
+    let mut previous = 0;
+    for shift in (0..70).step_by(7) {
+        let byte = reader.u8(what)?;
+        value |= i128::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            let extended = if byte & 0x40 == 0 { value } else { value - (1 << (shift + 7)) };
+            // The last byte must say more than the sign of the one before.
+            let idle =
+                (byte == 0 && previous & 0x40 == 0) || (byte == 0x7f && previous & 0x40 != 0);
+            if shift > 0 && idle {
+                return Err(DecodeError::Invalid { what });
+            }
+            return i64::try_from(extended).map_err(|_| DecodeError::Invalid { what });
+        }
+        previous = byte;
+    }
+    Err(DecodeError::Invalid { what })
+}
