@@ -12,5 +12,6 @@ pub mod ids;
 pub mod index;
 pub mod operation;
 pub mod rows;
+pub mod series;
 pub mod store;
 pub mod vector;
