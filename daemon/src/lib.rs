@@ -1,3 +1,4 @@
 //! The world around `runmesh-core`: writer thread, iroh endpoint, blob store, HTTP.
 
+pub mod blobs;
 pub mod http;

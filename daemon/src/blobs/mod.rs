@@ -1,0 +1,29 @@
+//! Blobs: the bytes of artifacts, stored durably, sent to and fetched from peers verified.
+//!
+//! Why this is our own store and not iroh-blobs: `docs/decisions/0002-blob-store.md`.
+
+#[cfg(test)]
+mod crash;
+mod error;
+mod import;
+mod store;
+#[cfg(test)]
+mod testing;
+mod tree;
+
+pub use error::BlobError;
+pub use import::Imported;
+pub use store::{Blobs, Usage};
+pub use tree::GROUP_BYTES;
+
+/// Runs what blocks on the disk away from the threads that drive the network.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody will poll this again.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
