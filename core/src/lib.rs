@@ -4,6 +4,7 @@
 //! told. That is what lets a test run fifty devices through a year in a second, twice the same.
 
 pub mod action;
+pub mod api;
 pub mod clock;
 pub mod codec;
 pub mod document;

@@ -1,4 +1,6 @@
 //! The world around `runmesh-core`: writer thread, iroh endpoint, blob store, HTTP.
 
 pub mod blobs;
+pub mod config;
+pub mod home;
 pub mod http;
