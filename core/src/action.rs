@@ -226,11 +226,11 @@ pub enum Refusal {
         key: String,
     },
     /// A path would be both a file and a folder.
-    #[error("artifact path {path:?} is taken: {taken:?} is a file")]
-    PathIsFile {
+    #[error("an artifact cannot be put at {path:?}: {taken:?} is there")]
+    PathTaken {
         /// The path asked for.
         path: String,
-        /// The file in its way.
+        /// The file in its way, or the folder, which ends in a slash.
         taken: String,
     },
     /// Something is larger than any entry can carry.

@@ -180,6 +180,32 @@ impl UnverifiedEntry {
         })
     }
 
+    /// When it says it was sealed.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The journal it was read for.
+    pub const fn journal(&self) -> JournalId {
+        self.journal
+    }
+
+    /// The number it was read for.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its operations, whose signature has not been checked: for entries of the own store, which
+    /// were verified when they came.
+    pub(crate) fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The form in which it is stored and sent.
+    pub fn stored(&self) -> &[u8] {
+        &self.stored
+    }
+
     /// Checks that this is the entry of `workspace` that follows `tail` in its journal.
     pub fn verify(self, workspace: WorkspaceId, tail: &Tip) -> Result<Entry, EntryError> {
         let (journal, number) = (self.journal, self.number);
@@ -348,4 +374,130 @@ fn unpack(packing: u8, packed: &[u8], plain_bytes: usize) -> Result<Vec<u8>, Dec
         _ => return Err(DecodeError::Invalid { what: "packing" }),
     };
     if plain.len() == plain_bytes { Ok(plain) } else { Err(invalid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{DocumentId, Incarnation, RunId};
+    use crate::operation::OperationKind;
+
+    fn key() -> SigningKey {
+        SigningKey::from_bytes(&[3; 32])
+    }
+
+    fn journal() -> JournalId {
+        let device = DeviceId::new(key().verifying_key().to_bytes());
+        JournalId { device, incarnation: Incarnation::new([4; 16]) }
+    }
+
+    fn workspace() -> WorkspaceId {
+        WorkspaceId::new([5; 32])
+    }
+
+    fn operation(content: &[u8]) -> Operation {
+        let run = DocumentId::run(RunId::new([6; 16]));
+        Operation::new(OperationKind::Change, [7; 16], run, content.to_vec())
+    }
+
+    fn chain(count: u64) -> Vec<Entry> {
+        let mut tail = Tip::START;
+        let entry = |number| {
+            let body = vec![operation(format!("entry {number} {}", "x".repeat(99)).as_bytes())];
+            let clock = Clock(1 << 20 | number);
+            let entry = Entry::sign(&key(), workspace(), journal(), &tail, clock, body);
+            tail = entry.tip();
+            entry
+        };
+        (0..count).map(entry).collect()
+    }
+
+    fn read(entry: &Entry) -> UnverifiedEntry {
+        UnverifiedEntry::decode(journal(), entry.header().number, entry.stored()).unwrap()
+    }
+
+    /// The signed format may never change silently: people have journals in it.
+    #[test]
+    fn the_signed_bytes_are_golden() {
+        let entry = Entry::sign(
+            &key(),
+            workspace(),
+            journal(),
+            &Tip { count: 1, hash: EntryHash::new([8; 32]) },
+            Clock(0x0123_4567_89ab_cdef),
+            vec![operation(b"hello")],
+        );
+        let hex = data_encoding::HEXLOWER.encode(&entry.header().to_bytes());
+        assert_eq!(hex, GOLDEN_HEADER);
+        assert_eq!(entry.hash().to_string(), GOLDEN_HASH);
+        assert_eq!(data_encoding::HEXLOWER.encode(entry.stored()), GOLDEN_STORED);
+    }
+
+    const GOLDEN_HEADER: &str = "\
+         72756e6d6573682f656e7472792f3105050505050505050505050505050505050505050505050505\
+         05050505050505ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d104\
+         04040404040404040404040404040401000000000000000808080808080808080808080808080808\
+         08080808080808080808080808080815f3b01431afe2fd194b475e3bcf7a2c81da3106f6a154c000\
+         07a1f12cc47b3d0100000028000000efcdab8967452301";
+    const GOLDEN_HASH: &str = "50b8fd3f30862e080c846f7ffce0ca0927310cf2a101d4ce058405d5e2ec9a6a";
+    const GOLDEN_STORED: &str = "\
+         2247236919500201ab82f4fa2287bacee3265c69b6c99db43af2f516d84a2daf34711abf2fa68c5a\
+         8b4ac7acc3246b470a281c1eb012fefb9a10f28a845e6303efcdab8967452301012828011b28b52f\
+         fd202895000050010702060568656c6c6f0200a0c31dc002";
+
+    #[test]
+    fn a_chain_is_verified_whatever_the_number_of_threads() {
+        let entries = chain(50);
+        for threads in [1, 2, 7] {
+            let read = entries.iter().map(read).collect();
+            let (good, fault) = verify_chain(workspace(), Tip::START, read, threads);
+            assert_eq!((good, fault), (entries.clone(), None));
+        }
+    }
+
+    #[test]
+    fn what_follows_a_bad_entry_does_not_count() {
+        let entries = chain(20);
+        let mut read: Vec<_> = entries.iter().map(read).collect();
+        read[9].signature[0] ^= 1;
+        let (good, fault) = verify_chain(workspace(), Tip::START, read, 2);
+        assert_eq!(good, entries[..9]);
+        assert_eq!(fault, Some(EntryError::BadSignature { journal: journal(), number: 9 }));
+    }
+
+    #[test]
+    fn an_entry_for_another_place_or_workspace_is_refused() {
+        let entries = chain(2);
+        let elsewhere = read(&entries[0]).verify(WorkspaceId::new([6; 32]), &Tip::START);
+        assert!(matches!(elsewhere, Err(EntryError::BadSignature { .. })));
+        let gap = read(&entries[1]).verify(workspace(), &Tip::START);
+        assert!(matches!(gap, Err(EntryError::Gap { number: 1, wanted: 0, .. })));
+        let other_line = Tip { count: 1, hash: EntryHash::new([1; 32]) };
+        let forked = read(&entries[1]).verify(workspace(), &other_line);
+        assert!(matches!(forked, Err(EntryError::BadSignature { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_entry_or_an_error(bytes: Vec<u8>) {
+            let _ = UnverifiedEntry::decode(journal(), 0, &bytes);
+        }
+
+        #[test]
+        fn no_changed_byte_goes_unnoticed(at in 0usize..400, bit in 0u8..8) {
+            let entry = &chain(1)[0];
+            let mut bytes = entry.stored().to_vec();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            let read = UnverifiedEntry::decode(journal(), 0, &bytes);
+            let verified = read.and_then(|read| read.verify(workspace(), &Tip::START));
+            if let Ok(same) = verified {
+                // zstd frames have bits without meaning; what was signed is the same.
+                prop_assert_eq!(same.header(), entry.header());
+                prop_assert_eq!(same.operations(), entry.operations());
+            }
+        }
+    }
 }

@@ -318,6 +318,8 @@ pub struct ExperimentId(pub u64);
 impl ExperimentId {
     /// The experiment "Default".
     pub const DEFAULT: Self = Self(0);
+    /// No experiment: no id of 53 bits is this large.
+    pub const NONE: Self = Self(u64::MAX);
 }
 
 impl fmt::Display for ExperimentId {

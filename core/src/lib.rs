@@ -3,16 +3,23 @@
 //! Nothing here asks for the time, for randomness, for the environment or for the network: it is
 //! told. That is what lets a test run fifty devices through a year in a second, twice the same.
 
+pub mod act;
 pub mod action;
 pub mod api;
+pub mod artifact;
 pub mod clock;
 pub mod codec;
+pub mod disk;
 pub mod document;
+pub mod edit;
+pub mod edit_log;
 pub mod entry;
 pub mod ids;
 pub mod index;
+pub mod membership;
 pub mod operation;
 pub mod rows;
 pub mod series;
 pub mod store;
+pub mod ticket;
 pub mod vector;

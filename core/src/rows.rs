@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 
 /// Whether an experiment or a run is in use or in the bin. Deleting is always reversible.
@@ -257,6 +258,8 @@ pub struct ExperimentRow {
     pub lifecycle: Lifecycle,
     /// Where clients put artifacts, if they were told another place than this daemon.
     pub artifact_location: Option<String>,
+    /// Creation, by the hybrid clock: of two experiments of a name the earlier holds it.
+    pub created: Clock,
     /// Creation, in milliseconds since 1970.
     pub created_ms: i64,
     /// Last rename, deletion or restoration, in milliseconds since 1970.

@@ -109,3 +109,48 @@ impl VersionVector {
         Ok(vector)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn journal(seed: u8) -> JournalId {
+        JournalId { device: DeviceId::new([seed; 32]), incarnation: Incarnation::new([0; 16]) }
+    }
+
+    fn tip(count: u64) -> Tip {
+        Tip { count, hash: EntryHash::new([count as u8; 32]) }
+    }
+
+    #[test]
+    fn what_is_missing_is_the_difference() {
+        let (mut ours, mut theirs) = (VersionVector::new(), VersionVector::new());
+        ours.set(journal(1), tip(5));
+        ours.set(journal(2), tip(3));
+        theirs.set(journal(1), tip(2));
+        theirs.set(journal(2), tip(7));
+        assert_eq!(ours.missing_from(&theirs), [(journal(1), 2..5)]);
+        assert_eq!(theirs.missing_from(&ours), [(journal(2), 3..7)]);
+        assert_eq!(ours.missing_from(&ours), []);
+    }
+
+    proptest! {
+        #[test]
+        fn vectors_survive_their_encoding(tips in prop::collection::vec((any::<u8>(), 1..u64::MAX), 0..9)) {
+            let mut vector = VersionVector::new();
+            for (seed, count) in tips {
+                vector.set(journal(seed), tip(count));
+            }
+            let mut bytes = Vec::new();
+            vector.put(&mut bytes);
+            prop_assert_eq!(VersionVector::read(&mut Reader::new(&bytes)), Ok(vector));
+        }
+
+        #[test]
+        fn any_bytes_are_a_vector_or_an_error(bytes: Vec<u8>) {
+            let _ = VersionVector::read(&mut Reader::new(&bytes));
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The index: rows and ordered keys, derived from documents, series and edits.
 
+pub(crate) mod fields;
 mod run_index;
 pub mod value_key;
 

@@ -61,6 +61,24 @@ impl<'txn> RunIndex<'txn> {
         Ok(number)
     }
 
+    /// The number of a key of a param, tag, metric or series, which it gets now if it has none.
+    pub fn key_number(&mut self, key: &str) -> Result<u32, StoreError> {
+        self.keys.number(key)
+    }
+
+    /// All runs of an experiment that were put, whatever their state.
+    pub fn of_experiment(&self, id: ExperimentId) -> Result<Vec<(u32, RunId)>, StoreError> {
+        let from = value_key::prefix(id, Column::Start, 0);
+        let until = value_key::prefix(id, Column::Start, 1);
+        let mut runs = Vec::new();
+        for item in self.values.range::<&[u8]>(&from[..]..&until[..])? {
+            let number = value_key::run_number(item?.0.value());
+            let number = number.expect("keys of this table end in a run's number");
+            runs.extend(self.row(number)?.map(|row| (number, row.id)));
+        }
+        Ok(runs)
+    }
+
     /// The row of a number, if it was put.
     pub fn row(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
         let Some(bytes) = self.runs.get(number)? else { return Ok(None) };

@@ -3,20 +3,57 @@
 //! A snapshot never waits for the writer and never changes. It sees every acknowledged write that
 //! came before it.
 
-use redb::{ReadTransaction, ReadableTable};
+use std::collections::HashMap;
+
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::tables::{ARTIFACTS, EXPERIMENT_NAMES, EXPERIMENTS, KEYS, RUN_NUMBERS, RUNS, VALUES};
+use super::batch::{decode_chunk, series_name};
+use super::journals::{self, JournalRow};
+use super::tables::{
+    ACTS, ARTIFACTS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS, META,
+    RUN_NUMBERS, RUNS, SERIES, VALUES, WAITING,
+};
+use crate::act::Act;
 use crate::clock::Clock;
-use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use crate::entry::UnverifiedEntry;
+use crate::ids::{BlobHash, DocumentId, ExperimentId, JournalId, RunId, WorkspaceId};
 use crate::index::value_key::{self, Column};
-use crate::rows::{ArtifactRow, ExperimentRow, RunRow};
+use crate::membership::{Membership, PlacedAct};
+use crate::operation::Operation;
+use crate::rows::{ArtifactRow, ExperimentRow, MetricContext, Point, RunRow};
+use crate::series;
+use crate::vector::{Tip, VersionVector};
 
 /// What the store held at one moment.
 pub struct Snapshot {
     txn: ReadTransaction,
+}
+
+/// A journal and what of it is held here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalInfo {
+    /// The journal.
+    pub journal: JournalId,
+    /// How many entries, and the hash of the last.
+    pub tip: Tip,
+    /// The sum of the entries' stored lengths.
+    pub bytes: u64,
+}
+
+/// How much of what a store holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Experiments, active and deleted.
+    pub experiments: u64,
+    /// Runs, active and deleted.
+    pub runs: u64,
+    /// Paths of artifacts, removed ones too.
+    pub artifacts: u64,
+    /// Changes that wait for others that have not arrived.
+    pub waiting_changes: u64,
 }
 
 /// One element of a folder of artifacts.
@@ -103,7 +140,7 @@ impl Snapshot {
     /// A run, active or deleted.
     pub fn run(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
         match self.run_number(id)? {
-            Some(number) => self.run_by_number(number),
+            Some(number) => Ok(self.run_by_number(number)?.filter(is_known)),
             None => Ok(None),
         }
     }
@@ -153,6 +190,172 @@ impl Snapshot {
         let until = until.concat();
         let range = self.txn.open_table(VALUES)?.range::<&[u8]>(from.as_slice()..=&until)?;
         Ok(range.map(|item| Ok(item?.0.value().to_vec())))
+    }
+
+    /// All points of a metric of a run, of whatever context, in history order and without repeats.
+    pub fn history(&self, run: &RunId, key: &str) -> Result<Vec<Point>, StoreError> {
+        let Some(number) = self.run_number(run)? else { return Ok(Vec::new()) };
+        let Some(row) = self.run_by_number(number)? else { return Ok(Vec::new()) };
+        let mut chunks = Vec::new();
+        for metric in row.metrics.iter().filter(|metric| metric.key == key) {
+            chunks.extend(self.chunks(number, key, &metric.context)?);
+        }
+        Ok(series::merge(chunks))
+    }
+
+    /// All points of one series of a run, in history order and without repeats.
+    pub fn series(
+        &self,
+        run: &RunId,
+        key: &str,
+        context: &MetricContext,
+    ) -> Result<Vec<Point>, StoreError> {
+        let Some(number) = self.run_number(run)? else { return Ok(Vec::new()) };
+        Ok(series::merge(self.chunks(number, key, context)?))
+    }
+
+    fn chunks(
+        &self,
+        run_number: u32,
+        key: &str,
+        context: &MetricContext,
+    ) -> Result<Vec<Vec<Point>>, StoreError> {
+        let Some(series) = self.key_number(&series_name(key, context))? else {
+            return Ok(Vec::new());
+        };
+        let table = self.txn.open_table(SERIES)?;
+        let range = table.range((run_number, series, 0)..=(run_number, series, u32::MAX))?;
+        range.map(|item| decode_chunk(item?.1.value())).collect()
+    }
+
+    /// How much of each journal is held.
+    pub fn vector(&self) -> Result<VersionVector, StoreError> {
+        journals::vector_of(&self.txn.open_table(JOURNALS)?)
+    }
+
+    /// Entries of a journal from a number on, as they are stored, up to some bytes but at least
+    /// one; and the hash of the entry before them.
+    pub fn entries(
+        &self,
+        journal: &JournalId,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let Some(number) = self.journal_row(journal)?.map(|row| row.number) else {
+            return Ok(Vec::new());
+        };
+        let table = self.txn.open_table(ENTRIES)?;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for item in table.range((number, from)..=(number, u64::MAX))? {
+            let (_, entry) = item?;
+            bytes += entry.value().len();
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.value().to_vec());
+        }
+        Ok(entries)
+    }
+
+    fn journal_row(&self, journal: &JournalId) -> Result<Option<JournalRow>, StoreError> {
+        let bytes = self.txn.open_table(JOURNALS)?.get(&journals::key_of(journal))?;
+        bytes.map(|bytes| decode("journals", bytes.value())).transpose()
+    }
+
+    /// All journals, with what they hold here.
+    pub fn journals(&self) -> Result<Vec<JournalInfo>, StoreError> {
+        let table = self.txn.open_table(JOURNALS)?;
+        let mut all = Vec::new();
+        for item in table.iter()? {
+            let (key, row) = item?;
+            let row: JournalRow = decode("journals", row.value())?;
+            let journal = journals::journal_of(key.value());
+            all.push(JournalInfo { journal, tip: row.tip(), bytes: row.bytes });
+        }
+        Ok(all)
+    }
+
+    /// All acts, with the entries that hold them.
+    pub(crate) fn acts(&self) -> Result<Vec<PlacedAct>, StoreError> {
+        let numbers = self.txn.open_table(JOURNALS)?;
+        let mut by_number = HashMap::new();
+        for item in numbers.iter()? {
+            let (key, row) = item?;
+            let row: JournalRow = decode("journals", row.value())?;
+            by_number.insert(row.number, journals::journal_of(key.value()));
+        }
+        let entries = self.txn.open_table(ENTRIES)?;
+        let mut acts = Vec::new();
+        for item in self.txn.open_table(ACTS)?.iter()? {
+            let (number, entry_number, at) = item?.0.value();
+            let Some(journal) = by_number.get(&number) else { continue };
+            acts.extend(self.act_at(&entries, *journal, number, entry_number, at)?);
+        }
+        Ok(acts)
+    }
+
+    fn act_at(
+        &self,
+        entries: &impl ReadableTable<(u32, u64), &'static [u8]>,
+        journal: JournalId,
+        journal_number: u32,
+        entry_number: u64,
+        at: u32,
+    ) -> Result<Option<PlacedAct>, StoreError> {
+        let Some(bytes) = entries.get((journal_number, entry_number))? else { return Ok(None) };
+        let entry = UnverifiedEntry::decode(journal, entry_number, bytes.value())?;
+        let Some(operation) = entry.operations().get(at as usize) else { return Ok(None) };
+        let Operation::Whole { content, .. } = operation else { return Ok(None) };
+        let Ok(Some(act)) = Act::decode(content) else { return Ok(None) };
+        let (device, clock) = (journal.device, entry.clock());
+        Ok(Some(PlacedAct { hash: operation.hash(), device, clock, act }))
+    }
+
+    /// Who is a member.
+    pub fn membership(&self) -> Result<Membership, StoreError> {
+        let damaged = StoreError::NotOurs("the store's meta table is damaged");
+        let table = self.txn.open_table(META)?;
+        let bytes = table.get("workspace")?.and_then(|bytes| bytes.value().try_into().ok());
+        let workspace = WorkspaceId::new(bytes.ok_or(damaged)?);
+        Ok(Membership::of(workspace, &self.acts()?))
+    }
+
+    /// Whether this device may serve a blob in this workspace.
+    pub fn is_granted(&self, blob: &BlobHash) -> Result<bool, StoreError> {
+        Ok(self.txn.open_table(GRANTS)?.get(blob.as_bytes())?.is_some())
+    }
+
+    /// All artifacts of all owners.
+    pub fn all_artifacts(&self) -> Result<Vec<(DocumentId, ArtifactRow)>, StoreError> {
+        let table = self.txn.open_table(ARTIFACTS)?;
+        let mut all = Vec::new();
+        for item in table.iter()? {
+            let (key, value) = item?;
+            let (owner, path) = key.value();
+            let row = artifact_row(path, value.value())?;
+            all.extend(row.map(|row| (DocumentId::from_bytes(owner), row)));
+        }
+        Ok(all)
+    }
+
+    /// All runs, whatever their state, in order of arrival.
+    pub fn runs(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<RunRow, StoreError>> + use<>, StoreError> {
+        let rows = self.txn.open_table(RUNS)?.range::<u32>(..)?;
+        let decoded = rows.map(|item| decode::<RunRow>("index-runs", item?.1.value()));
+        Ok(decoded.filter(|row| row.as_ref().map_or(true, is_known)))
+    }
+
+    /// How much of what there is.
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(Counts {
+            experiments: self.txn.open_table(EXPERIMENTS)?.len()?,
+            runs: self.txn.open_table(RUNS)?.len()?,
+            artifacts: self.txn.open_table(ARTIFACTS)?.len()?,
+            waiting_changes: self.txn.open_table(WAITING)?.len()?,
+        })
     }
 
     /// What stands at a path, if it is a file.
@@ -208,6 +411,11 @@ impl Snapshot {
         }
         Ok(rows)
     }
+}
+
+/// Whether more is known of a run than that something was logged to it.
+fn is_known(row: &RunRow) -> bool {
+    row.experiment != ExperimentId::NONE
 }
 
 /// The `rank`th experiment to hold a name, counted from one.

@@ -4,7 +4,9 @@
 //! log beside the file). Everything else is derived from it and is dropped by a rebuild. The
 //! number at a name's end is the version of its format.
 
-use redb::TableDefinition;
+use redb::{TableDefinition, WriteTransaction};
+
+use super::StoreError;
 
 /// Small facts: what this file is, whose, and how far it has come.
 pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta-1");
@@ -43,3 +45,39 @@ pub(crate) const RUN_NUMBERS: TableDefinition<&[u8; 16], u32> =
 pub(crate) const KEYS: TableDefinition<&str, u32> = TableDefinition::new("index-keys-1");
 /// Keys that order runs by what people order by; see `index::value_key`.
 pub(crate) const VALUES: TableDefinition<&[u8], ()> = TableDefinition::new("index-values-1");
+
+/// Makes the tables that are missing, so that readers find them all.
+pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.open_table(META)?;
+    txn.open_table(JOURNALS)?;
+    txn.open_table(ENTRIES)?;
+    txn.open_table(GRANTS)?;
+    txn.open_table(DOCUMENTS)?;
+    txn.open_table(WAITING)?;
+    txn.open_table(ACTS)?;
+    txn.open_table(SERIES)?;
+    txn.open_table(ARTIFACTS)?;
+    txn.open_table(EXPERIMENTS)?;
+    txn.open_table(EXPERIMENT_NAMES)?;
+    txn.open_table(RUNS)?;
+    txn.open_table(RUN_NUMBERS)?;
+    txn.open_table(KEYS)?;
+    txn.open_table(VALUES)?;
+    Ok(())
+}
+
+/// Drops all that is derived.
+pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.delete_table(DOCUMENTS)?;
+    txn.delete_table(WAITING)?;
+    txn.delete_table(ACTS)?;
+    txn.delete_table(SERIES)?;
+    txn.delete_table(ARTIFACTS)?;
+    txn.delete_table(EXPERIMENTS)?;
+    txn.delete_table(EXPERIMENT_NAMES)?;
+    txn.delete_table(RUNS)?;
+    txn.delete_table(RUN_NUMBERS)?;
+    txn.delete_table(KEYS)?;
+    txn.delete_table(VALUES)?;
+    Ok(())
+}

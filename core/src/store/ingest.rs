@@ -1,0 +1,174 @@
+//! Ingesting: entries of peers, verified, stored and applied in one durable transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::apply::{self, Applier, Checked, OperationError};
+use super::journals::Journals;
+use super::{Store, StoreError, durable, meta};
+use crate::clock::UnixMillis;
+use crate::entry::{Entry, EntryError};
+use crate::ids::{BlobHash, DeviceId, JournalId};
+use crate::membership::{Membership, PlacedAct};
+
+/// The most changes that may wait for others; beyond it a journal that adds more is not taken.
+pub const MAX_WAITING: u64 = 1 << 17;
+
+/// Why entries of a journal were not taken. What came before them was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The bytes are not the journal's next entry.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// The device is not a member, as far as is known here. It may become one.
+    #[error("device {0} is not a member of the workspace")]
+    NotAMember(DeviceId),
+    /// The device may only read.
+    #[error("device {0} may not write to the workspace")]
+    NotAWriter(DeviceId),
+    /// An operation is not one that the device may have written.
+    #[error("entry {number} of {journal} holds an operation that is refused")]
+    Operation {
+        /// The journal.
+        journal: JournalId,
+        /// The entry's number.
+        number: u64,
+        /// Why.
+        source: OperationError,
+    },
+    /// Too many changes wait for others that have not arrived.
+    #[error("{MAX_WAITING} changes wait for others that have not arrived; no more are taken")]
+    TooManyWaiting,
+}
+
+/// What came of ingesting entries.
+#[derive(Debug, Clone, Default)]
+pub struct Ingested {
+    /// How many entries are new here.
+    pub entries: usize,
+    /// Journals that are stuck, and why.
+    pub faults: Vec<(JournalId, Fault)>,
+    /// Blobs that the new entries name, and their sizes.
+    pub blobs: Vec<(BlobHash, u64)>,
+    /// Whether members came or went: journals refused before may be taken now.
+    pub membership_changed: bool,
+}
+
+impl Store {
+    /// Stores and applies entries of peers. Entries that are here already are passed over; of a
+    /// journal with a fault nothing from the fault on is stored, and the others are not affected.
+    pub fn ingest(&mut self, now: UnixMillis, entries: Vec<Entry>) -> Result<Ingested, StoreError> {
+        // An edit made before these entries were seen must stay concurrent with them.
+        self.seal(now)?;
+        let mut ingested = Ingested::default();
+        let database = Arc::clone(&self.database);
+        let txn = durable(&database)?;
+        let mut journals = Journals::open(&txn)?;
+        let mut applier = Applier::open(&txn)?;
+        let mut progress = self.progress;
+        let mut acts = self.reader().snapshot()?.acts()?;
+        let known_acts = acts.len();
+        let mut membership = Arc::clone(&self.membership);
+        let mut stuck: BTreeMap<JournalId, Fault> = BTreeMap::new();
+        for entry in &entries {
+            let journal = entry.header().journal;
+            if stuck.contains_key(&journal) {
+                continue;
+            }
+            let tip = journals.tip(&journal)?;
+            if entry.header().number < tip.count {
+                continue;
+            }
+            let checked = match self.admit(entry, &tip, &mut membership, &mut acts) {
+                Ok(checked) => checked,
+                Err(fault) => {
+                    stuck.insert(journal, fault);
+                    continue;
+                }
+            };
+            if applier.waiting()? >= MAX_WAITING {
+                stuck.insert(journal, Fault::TooManyWaiting);
+                continue;
+            }
+            let journal_number = journals.push(entry)?;
+            for (at, operation) in checked.into_iter().enumerate() {
+                let place = (journal_number, entry.header().number, at as u32);
+                applier.add(place, entry.header().clock, operation)?;
+            }
+            progress.clock = progress.clock.observe(entry.header().clock, now);
+            ingested.entries += 1;
+        }
+        applier.apply_changes(&journals)?;
+        ingested.blobs = std::mem::take(&mut applier.blobs);
+        applier.flush()?;
+        drop(journals);
+        ingested.faults = stuck.into_iter().collect();
+        if ingested.entries == 0 {
+            txn.abort()?;
+            return Ok(ingested);
+        }
+        meta::write_progress(&txn, &progress)?;
+        txn.commit()?;
+        self.progress = progress;
+        ingested.membership_changed = acts.len() != known_acts;
+        self.membership = membership;
+        Ok(ingested)
+    }
+
+    /// Checks that an entry is the next of its journal and that its device may write it.
+    fn admit(
+        &self,
+        entry: &Entry,
+        tip: &crate::vector::Tip,
+        membership: &mut Arc<Membership>,
+        acts: &mut Vec<PlacedAct>,
+    ) -> Result<Vec<Checked>, Fault> {
+        let (journal, number) = (entry.header().journal, entry.header().number);
+        if number > tip.count {
+            return Err(EntryError::Gap { journal, number, wanted: tip.count }.into());
+        }
+        if entry.header().previous != tip.hash {
+            return Err(EntryError::BrokenChain { journal, number }.into());
+        }
+        let check = |operation| apply::check(journal.device, operation);
+        let checked = entry.operations().iter().map(check).collect::<Result<Vec<_>, _>>();
+        let checked = checked.map_err(|source| Fault::Operation { journal, number, source })?;
+        let new_acts: Vec<PlacedAct> = acts_of(entry, &checked).collect();
+        let then = if new_acts.is_empty() {
+            Arc::clone(membership)
+        } else {
+            let all: Vec<_> = acts.iter().chain(&new_acts).cloned().collect();
+            Arc::new(Membership::of(self.identity.workspace, &all))
+        };
+        let own = journal.device == self.identity.journal.device;
+        match then.role(&journal.device) {
+            None if !own => return Err(Fault::NotAMember(journal.device)),
+            // A reader's first word, its join, counts; nothing else of it does.
+            Some(_)
+                if !own && !then.may_write(&journal.device) && new_acts.len() < checked.len() =>
+            {
+                return Err(Fault::NotAWriter(journal.device));
+            }
+            _ => {}
+        }
+        acts.extend(new_acts);
+        *membership = then;
+        Ok(checked)
+    }
+}
+
+fn acts_of<'a>(
+    entry: &'a Entry,
+    checked: &'a [Checked],
+) -> impl Iterator<Item = PlacedAct> + use<'a> {
+    let operations = entry.operations().iter();
+    checked.iter().zip(operations).filter_map(|(checked, operation)| match checked {
+        Checked::Act(act) => Some(PlacedAct {
+            hash: operation.hash(),
+            device: entry.device(),
+            clock: entry.header().clock,
+            act: act.clone(),
+        }),
+        _ => None,
+    })
+}

@@ -1,0 +1,121 @@
+//! The journals a store holds: their numbers, tips and entries.
+
+use std::collections::HashMap;
+
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+
+use super::StoreError;
+use super::snapshot::decode;
+use super::tables::{ENTRIES, JOURNALS};
+use crate::entry::{Entry, UnverifiedEntry};
+use crate::ids::{DeviceId, EntryHash, Incarnation, JournalId};
+use crate::vector::{Tip, VersionVector};
+
+/// The row of a journal. Journals are numbered in order of arrival.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(super) struct JournalRow {
+    pub(super) number: u32,
+    count: u64,
+    hash: EntryHash,
+    /// The sum of the entries' stored lengths.
+    pub(super) bytes: u64,
+}
+
+impl JournalRow {
+    pub(super) const fn tip(&self) -> Tip {
+        Tip { count: self.count, hash: self.hash }
+    }
+}
+
+pub(super) fn key_of(journal: &JournalId) -> [u8; 48] {
+    let mut key = [0; 48];
+    key[..32].copy_from_slice(journal.device.as_bytes());
+    key[32..].copy_from_slice(journal.incarnation.as_bytes());
+    key
+}
+
+pub(super) fn journal_of(key: &[u8; 48]) -> JournalId {
+    let (mut device, mut incarnation) = ([0; 32], [0; 16]);
+    device.copy_from_slice(&key[..32]);
+    incarnation.copy_from_slice(&key[32..]);
+    JournalId { device: DeviceId::new(device), incarnation: Incarnation::new(incarnation) }
+}
+
+/// The tables of journals, opened for one transaction.
+pub(super) struct Journals<'txn> {
+    journals: Table<'txn, &'static [u8; 48], &'static [u8]>,
+    entries: Table<'txn, (u32, u64), &'static [u8]>,
+    rows: HashMap<JournalId, JournalRow>,
+}
+
+impl<'txn> Journals<'txn> {
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, StoreError> {
+        let (journals, entries) = (txn.open_table(JOURNALS)?, txn.open_table(ENTRIES)?);
+        Ok(Self { journals, entries, rows: HashMap::new() })
+    }
+
+    fn row(&self, journal: &JournalId) -> Result<Option<JournalRow>, StoreError> {
+        if let Some(row) = self.rows.get(journal) {
+            return Ok(Some(*row));
+        }
+        let row = self.journals.get(&key_of(journal))?;
+        row.map(|bytes| decode("journals", bytes.value())).transpose()
+    }
+
+    pub(super) fn tip(&self, journal: &JournalId) -> Result<Tip, StoreError> {
+        Ok(self.row(journal)?.map_or(Tip::START, |row| row.tip()))
+    }
+
+    /// Stores the entry that follows the journal's tip. Returns the journal's number.
+    pub(super) fn push(&mut self, entry: &Entry) -> Result<u32, StoreError> {
+        let journal = entry.header().journal;
+        let held = self.row(&journal)?;
+        let number = match held {
+            Some(row) => row.number,
+            None => self.journals.len()? as u32,
+        };
+        debug_assert_eq!(held.map_or(Tip::START, |row| row.tip()).hash, entry.header().previous);
+        self.entries.insert((number, entry.header().number), entry.stored())?;
+        let Tip { count, hash } = entry.tip();
+        let bytes = held.map_or(0, |row| row.bytes) + entry.stored().len() as u64;
+        let row = JournalRow { number, count, hash, bytes };
+        let encoded = postcard::to_stdvec(&row).expect("a row is plain data");
+        self.journals.insert(&key_of(&journal), encoded.as_slice())?;
+        self.rows.insert(journal, row);
+        Ok(number)
+    }
+
+    /// All journals, by local number.
+    pub(super) fn by_number(&self) -> Result<HashMap<u32, JournalId>, StoreError> {
+        let journals = self.journals.iter()?;
+        journals
+            .map(|item| {
+                let (key, row) = item?;
+                Ok((decode::<JournalRow>("journals", row.value())?.number, journal_of(key.value())))
+            })
+            .collect()
+    }
+
+    /// Reads an entry back, of which it is known that it was verified.
+    pub(super) fn read(
+        &self,
+        journal: JournalId,
+        journal_number: u32,
+        entry: u64,
+    ) -> Result<Option<UnverifiedEntry>, StoreError> {
+        let Some(bytes) = self.entries.get((journal_number, entry))? else { return Ok(None) };
+        Ok(Some(UnverifiedEntry::decode(journal, entry, bytes.value())?))
+    }
+}
+
+/// The version vector of the journals in a table.
+pub(super) fn vector_of(
+    table: &impl ReadableTable<&'static [u8; 48], &'static [u8]>,
+) -> Result<VersionVector, StoreError> {
+    let mut vector = VersionVector::new();
+    for item in table.iter()? {
+        let (key, row) = item?;
+        vector.set(journal_of(key.value()), decode::<JournalRow>("journals", row.value())?.tip());
+    }
+    Ok(vector)
+}

@@ -1,0 +1,53 @@
+//! Rebuilding: everything derived is dropped and made again from entries and edits.
+
+use std::sync::Arc;
+
+use redb::ReadableDatabase;
+
+use super::apply::{self, Applier};
+use super::journals::Journals;
+use super::{Store, StoreError, durable, tables};
+
+/// How many entries are applied before their changes are.
+const ENTRIES_AT_ONCE: usize = 256;
+
+impl Store {
+    /// Drops documents, series and index and builds them again, in one durable transaction: a
+    /// crash on the way leaves what was there before. Returns how many entries were applied.
+    pub fn rebuild(&mut self) -> Result<u64, StoreError> {
+        let database = Arc::clone(&self.database);
+        let vector = self.reader().snapshot()?.vector()?;
+        let txn = durable(&database)?;
+        tables::drop_derived(&txn)?;
+        tables::create_all(&txn)?;
+        let journals = Journals::open(&txn)?;
+        let mut applier = Applier::open(&txn)?;
+        let mut applied = 0;
+        for (number, journal) in journals.by_number()? {
+            for entry_number in 0..vector.tip(&journal).count {
+                let entry = journals.read(journal, number, entry_number)?;
+                let entry = entry.ok_or(StoreError::NotOurs("an entry is missing"))?;
+                for (at, operation) in entry.operations().iter().enumerate() {
+                    // It was good when it was stored; a newer version may understand more.
+                    if let Ok(checked) = apply::check(journal.device, operation) {
+                        applier.add((number, entry_number, at as u32), entry.clock(), checked)?;
+                    }
+                }
+                applied += 1;
+                if applied % ENTRIES_AT_ONCE as u64 == 0 {
+                    applier.apply_changes(&journals)?;
+                }
+            }
+        }
+        applier.apply_changes(&journals)?;
+        for (number, timed) in (self.progress.sealed..).zip(&self.pending) {
+            applier.batch.apply(number, timed)?;
+        }
+        applier.flush()?;
+        drop(journals);
+        txn.commit()?;
+        drop(database.begin_read()?);
+        self.membership = Arc::new(self.reader().snapshot()?.membership()?);
+        Ok(applied)
+    }
+}

@@ -1,0 +1,269 @@
+//! Sealing: edits become entries of this device's journal.
+//!
+//! One durable transaction builds one Automerge change for each touched document, merges points
+//! into columns, writes the entries and takes the edits away. An entry leaves the device only
+//! after it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::apply::Applier;
+use super::journals::Journals;
+use super::{Store, StoreError, durable, meta};
+use crate::act::Act;
+use crate::artifact::ArtifactContent;
+use crate::clock::{Clock, UnixMillis};
+use crate::document::{self, ChangeContent, DocumentEdit};
+use crate::edit::Edit;
+use crate::entry::Entry;
+use crate::ids::{DocumentId, RunId};
+use crate::membership::PlacedAct;
+use crate::operation::{MAX_OPERATIONS, Operation, OperationHash, OperationKind};
+use crate::rows::{MetricContext, Point};
+use crate::series::{self, SeriesPoints};
+
+/// An entry's body is closed when it is this long before compression.
+const BODY_BYTES: usize = 1 << 20;
+/// Points of one operation: more go to a further one.
+const POINTS_PER_OPERATION: usize = 1 << 16;
+
+/// What the edits come to, by what they touch, in the order it was first touched.
+#[derive(Default)]
+struct Gathered {
+    documents: Vec<(DocumentId, DocumentEdit)>,
+    document_places: HashMap<DocumentId, usize>,
+    runs: Vec<(RunId, Vec<SeriesPoints>)>,
+    run_places: HashMap<RunId, usize>,
+    series_places: HashMap<(RunId, String, MetricContext), usize>,
+    artifacts: Vec<(DocumentId, ArtifactContent)>,
+    artifact_places: HashMap<(DocumentId, String), usize>,
+    acts: Vec<Act>,
+}
+
+impl Gathered {
+    fn add(&mut self, edit: &Edit) {
+        match edit {
+            Edit::Document { document, edit } => self.add_document(*document, edit),
+            Edit::Points { run, metrics } => {
+                for metric in metrics {
+                    self.add_point(*run, &metric.key, &metric.context, metric.point);
+                }
+            }
+            Edit::Artifact { owner, path, content } => {
+                let next = self.artifacts.len();
+                let at = *self.artifact_places.entry((*owner, path.clone())).or_insert(next);
+                if at == next {
+                    let artifact = ArtifactContent { path: path.clone(), content: *content };
+                    self.artifacts.push((*owner, artifact));
+                } else {
+                    self.artifacts[at].1.content = *content;
+                }
+            }
+            Edit::Act(act) => self.acts.push(act.clone()),
+        }
+    }
+
+    fn add_document(&mut self, document: DocumentId, edit: &DocumentEdit) {
+        let next = self.documents.len();
+        let at = *self.document_places.entry(document).or_insert(next);
+        if at == next {
+            self.documents.push((document, edit.clone()));
+            return;
+        }
+        let held = &mut self.documents[at].1;
+        held.puts.extend(edit.puts.iter().cloned());
+        if edit.description.is_some() {
+            held.description.clone_from(&edit.description);
+        }
+    }
+
+    fn add_point(&mut self, run: RunId, key: &str, context: &MetricContext, point: Point) {
+        let next = self.runs.len();
+        let at = *self.run_places.entry(run).or_insert(next);
+        if at == next {
+            self.runs.push((run, Vec::new()));
+        }
+        let series = &mut self.runs[at].1;
+        let next = series.len();
+        let name = (run, key.to_owned(), context.clone());
+        let at = *self.series_places.entry(name).or_insert(next);
+        if at == next {
+            let (key, context) = (key.to_owned(), context.clone());
+            series.push(SeriesPoints { key, context, points: Vec::new() });
+        }
+        series[at].points.push(point);
+    }
+}
+
+impl Store {
+    /// Seals all edits. Returns how many entries that made; none if there was nothing to seal.
+    pub fn seal(&mut self, now: UnixMillis) -> Result<usize, StoreError> {
+        if self.pending.is_empty() {
+            return Ok(0);
+        }
+        let mut gathered = Gathered::default();
+        for timed in &self.pending {
+            gathered.add(&timed.edit);
+        }
+        let mut progress = self.progress;
+        progress.clock = progress.clock.tick(now);
+        progress.sealed = progress.applied;
+        let founds_or_joins = !gathered.acts.is_empty();
+
+        let database = std::sync::Arc::clone(&self.database);
+        let txn = durable(&database)?;
+        let mut journals = Journals::open(&txn)?;
+        let mut applier = Applier::open(&txn)?;
+        for (edit, timed) in (self.progress.sealed..).zip(&self.pending) {
+            if let Edit::Points { run, metrics } = &timed.edit {
+                applier.batch.remove_pending(edit, run, metrics)?;
+            }
+        }
+        let operations = self.operations(&mut applier, gathered, progress.clock)?;
+        let entries = self.push_entries(&mut journals, &mut applier, operations, progress.clock)?;
+        applier.flush()?;
+        drop(journals);
+        meta::write_progress(&txn, &progress)?;
+        txn.commit()?;
+
+        self.log.start_over();
+        self.progress = progress;
+        self.pending.clear();
+        if founds_or_joins {
+            self.membership = std::sync::Arc::new(self.reader().snapshot()?.membership()?);
+        }
+        Ok(entries)
+    }
+
+    fn operations(
+        &mut self,
+        applier: &mut Applier<'_>,
+        gathered: Gathered,
+        clock: Clock,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let mut operations = Vec::new();
+        for act in gathered.acts {
+            let content = act.encode();
+            operations.push(self.operation(OperationKind::Act, DocumentId::WORKSPACE, content));
+        }
+        for (document, edit) in gathered.documents {
+            let Some(kind) = document.kind() else { continue };
+            let failed = |source| StoreError::Document { document, source: Box::new(source) };
+            let held = applier.snapshot(&document)?;
+            let sealed = document::seal_edit(kind, held.as_deref(), self.actor, clock, &edit);
+            let Some(sealed) = sealed.map_err(failed)? else { continue };
+            applier.keep(&document, &sealed.snapshot)?;
+            let content = ChangeContent { nonce: self.start.nonce, bytes: sealed.change };
+            operations.push(self.operation(OperationKind::Change, document, content.encode()));
+        }
+        for (run, all) in gathered.runs {
+            for points in &all {
+                applier.batch.add_sealed(&run, &points.key, &points.context, &points.points)?;
+            }
+            for part in split_points(all) {
+                let content = series::encode_points(&part);
+                let document = DocumentId::run(run);
+                operations.push(self.operation(OperationKind::Points, document, content));
+            }
+        }
+        for (owner, artifact) in gathered.artifacts {
+            applier.batch.put_artifact(owner, &artifact.path, clock, artifact.content)?;
+            let content = artifact.encode();
+            operations.push(self.operation(OperationKind::Artifact, owner, content));
+        }
+        Ok(operations)
+    }
+
+    fn operation(
+        &mut self,
+        kind: OperationKind,
+        document: DocumentId,
+        content: Vec<u8>,
+    ) -> Operation {
+        let mut hasher = blake3::Hasher::new_keyed(&self.start.salts);
+        hasher.update(&self.salts_made.to_le_bytes());
+        self.salts_made += 1;
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Operation::new(kind, salt, document, content)
+    }
+
+    fn push_entries(
+        &self,
+        journals: &mut Journals<'_>,
+        applier: &mut Applier<'_>,
+        operations: Vec<Operation>,
+        clock: Clock,
+    ) -> Result<usize, StoreError> {
+        let journal = self.identity.journal;
+        let mut entries = 0;
+        for body in split_bodies(operations) {
+            let tip = journals.tip(&journal)?;
+            let workspace = self.identity.workspace;
+            let entry = Entry::sign(&self.start.key, workspace, journal, &tip, clock, body);
+            let journal_number = journals.push(&entry)?;
+            for (at, operation) in entry.operations().iter().enumerate() {
+                if let Operation::Whole { kind, .. } = operation
+                    && *kind == OperationKind::Act as u8
+                {
+                    applier.keep_act((journal_number, tip.count, at as u32))?;
+                }
+            }
+            entries += 1;
+        }
+        Ok(entries)
+    }
+}
+
+/// Splits the series of a run so that no part has too many points for one operation.
+fn split_points(all: Vec<SeriesPoints>) -> Vec<Vec<SeriesPoints>> {
+    let mut parts = vec![Vec::new()];
+    let mut held = 0;
+    for SeriesPoints { key, context, points } in all {
+        for chunk in points.chunks(POINTS_PER_OPERATION) {
+            if held > 0 && held + chunk.len() > POINTS_PER_OPERATION {
+                parts.push(Vec::new());
+                held = 0;
+            }
+            held += chunk.len();
+            let (key, context, points) = (key.clone(), context.clone(), chunk.to_vec());
+            if let Some(part) = parts.last_mut() {
+                part.push(SeriesPoints { key, context, points });
+            }
+        }
+    }
+    parts
+}
+
+/// Splits operations into bodies of entries.
+fn split_bodies(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+    let mut bodies: Vec<Vec<Operation>> = Vec::new();
+    let mut bytes = 0;
+    for operation in operations {
+        let length = match &operation {
+            Operation::Whole { content, .. } => content.len() + 40,
+            Operation::Redacted { .. } => 33,
+        };
+        let fits =
+            |body: &Vec<Operation>| bytes + length <= BODY_BYTES && body.len() < MAX_OPERATIONS;
+        match bodies.last_mut().filter(|body| fits(body)) {
+            Some(body) => body.push(operation),
+            None => {
+                bodies.push(vec![operation]);
+                bytes = 0;
+            }
+        }
+        bytes += length;
+    }
+    bodies
+}
+
+/// The acts that no other act names: what a new act has seen.
+pub(super) fn act_heads(acts: &[PlacedAct]) -> Vec<OperationHash> {
+    let mut heads: BTreeSet<_> = acts.iter().map(|act| act.hash).collect();
+    for act in acts {
+        for seen in &act.act.seen {
+            heads.remove(seen);
+        }
+    }
+    heads.into_iter().collect()
+}

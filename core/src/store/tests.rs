@@ -1,0 +1,400 @@
+//! Stories of stores: writing, sealing, meeting, crashing, rebuilding.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::act::workspace_id;
+use crate::action::{Action, ExperimentChange, LogBatch, NewRun, Outcome, Refusal, RunChange};
+use crate::disk::Disk;
+use crate::entry::{UnverifiedEntry, verify_chain};
+use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use crate::rows::{ExperimentRow, KeyValue, Metric, MetricContext, Point, RunRow, RunStatus};
+use crate::vector::VersionVector;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+struct Device {
+    store: Store,
+    database: Disk,
+    log: Disk,
+    seed: u8,
+    starts: u8,
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn device_id(seed: u8) -> DeviceId {
+    DeviceId::new(key(seed).verifying_key().to_bytes())
+}
+
+fn start(seed: u8, starts: u8) -> Start {
+    Start { key: key(seed), nonce: [starts; 16], salts: [starts; 32], threads: 2 }
+}
+
+fn files(database: &Disk, log: &Disk) -> Files<Disk, Disk> {
+    Files { database: database.clone(), edit_log: log.clone(), cache_bytes: 1 << 20 }
+}
+
+const FOUNDER: u8 = 1;
+
+impl Device {
+    fn founder() -> Self {
+        let nonce = [9; 16];
+        let workspace = workspace_id(&device_id(FOUNDER), &nonce);
+        let act = ActKind::Found { nonce, name: "lab".to_owned(), device_name: "ann".to_owned() };
+        Self::born(FOUNDER, workspace, act)
+    }
+
+    /// A device that joins by an invitation that the founder makes for it.
+    fn joiner(founder: &mut Self, seed: u8) -> Self {
+        let ticket = key(seed + 100);
+        let public = ticket.verifying_key().to_bytes();
+        founder.store.invite(NOW, public, Role::Writer, 0, 1).unwrap();
+        let workspace = founder.store.workspace();
+        let act = ActKind::join(&ticket, &workspace, &device_id(seed), format!("device {seed}"));
+        Self::born(seed, workspace, act)
+    }
+
+    fn born(seed: u8, workspace: WorkspaceId, act: ActKind) -> Self {
+        let (database, log) = (Disk::new(), Disk::new());
+        let birth = Birth { workspace, incarnation: Incarnation::new([seed; 16]), act };
+        let store = Store::create(files(&database, &log), start(seed, 0), birth, NOW).unwrap();
+        Self { store, database, log, seed, starts: 0 }
+    }
+
+    fn restart_after_power_loss(self) -> Result<Self, StoreError> {
+        let (database, log) = (self.database.after_power_loss(), self.log.after_power_loss());
+        let (seed, starts) = (self.seed, self.starts + 1);
+        drop(self.store);
+        let store = Store::open(files(&database, &log), start(seed, starts))?;
+        Ok(Self { store, database, log, seed, starts })
+    }
+
+    fn act(&mut self, action: Action) -> Result<Outcome, Refusal> {
+        self.store.write(NOW, vec![action]).unwrap().remove(0)
+    }
+
+    fn experiment(&mut self, name: &str) -> ExperimentRow {
+        let create = Action::CreateExperiment {
+            name: name.to_owned(),
+            artifact_location: None,
+            tags: vec![KeyValue::new("team", "vision")],
+            description: Some("first try".to_owned()),
+        };
+        let Ok(Outcome::Experiment(row)) = self.act(create) else { panic!("not created") };
+        row
+    }
+
+    fn run(&mut self, id: u8, experiment: ExperimentId) -> RunId {
+        let id = RunId::new([id; 16]);
+        let new = NewRun {
+            id,
+            experiment,
+            name: format!("run {id}"),
+            user: "ann".to_owned(),
+            start_ms: 1_000,
+            tags: vec![KeyValue::new("kind", "test")],
+            description: None,
+        };
+        self.act(Action::CreateRun(new)).unwrap();
+        id
+    }
+
+    fn log(&mut self, run: RunId, step: i64, params: &[(&str, &str)]) -> Result<Outcome, Refusal> {
+        self.act(Action::Log(LogBatch {
+            run,
+            metrics: vec![metric("loss", step, 1.0 / (step + 1) as f64)],
+            params: params.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect(),
+            tags: vec![KeyValue::new("step", step.to_string())],
+            change: RunChange::default(),
+        }))
+    }
+
+    /// Gives `other` what it lacks, as a session would.
+    fn send(&mut self, other: &mut Self) -> Ingested {
+        self.store.seal(NOW).unwrap();
+        let ours = self.store.reader().snapshot().unwrap();
+        let mut verified = Vec::new();
+        let theirs = other.store.reader().snapshot().unwrap().vector().unwrap();
+        for (journal, range) in ours.vector().unwrap().missing_from(&theirs) {
+            let stored = ours.entries(&journal, range.start, usize::MAX).unwrap();
+            let numbered = (range.start..).zip(stored);
+            let read = numbered
+                .map(|(number, bytes)| UnverifiedEntry::decode(journal, number, &bytes).unwrap());
+            let tip = theirs.tip(&journal);
+            let (good, fault) = verify_chain(self.store.workspace(), tip, read.collect(), 2);
+            assert_eq!(fault, None);
+            verified.extend(good);
+        }
+        other.store.ingest(NOW, verified).unwrap()
+    }
+
+    fn contents(&self) -> Contents {
+        Contents::of(&self.store.reader().snapshot().unwrap())
+    }
+
+    fn rebuilt(&mut self) -> Contents {
+        self.store.rebuild().unwrap();
+        self.contents()
+    }
+}
+
+/// Everything that a store answers with, in a form that can be compared between devices.
+#[derive(Debug, PartialEq)]
+struct Contents {
+    vector: VersionVector,
+    experiments: Vec<ExperimentRow>,
+    /// As text, for NaN is not equal to itself.
+    runs: BTreeMap<RunId, String>,
+    histories: Vec<(RunId, String, String)>,
+    artifacts: Vec<(DocumentId, crate::rows::ArtifactRow)>,
+    members: Membership,
+}
+
+impl Contents {
+    fn of(snapshot: &Snapshot) -> Self {
+        let runs: Vec<RunRow> = snapshot.runs().unwrap().collect::<Result<_, _>>().unwrap();
+        let mut histories = Vec::new();
+        for run in &runs {
+            for metric in &run.metrics {
+                let history = snapshot.history(&run.id, &metric.key).unwrap();
+                histories.push((run.id, metric.key.clone(), format!("{history:?}")));
+            }
+        }
+        histories.sort();
+        Self {
+            vector: snapshot.vector().unwrap(),
+            experiments: snapshot.experiments().unwrap(),
+            runs: runs.iter().map(|run| (run.id, format!("{run:?}"))).collect(),
+            histories,
+            artifacts: snapshot.all_artifacts().unwrap(),
+            members: snapshot.membership().unwrap(),
+        }
+    }
+}
+
+fn metric(key: &str, step: i64, value: f64) -> Metric {
+    let point = Point { step, timestamp_ms: 10 * step, value };
+    Metric { key: key.to_owned(), context: MetricContext::default(), point }
+}
+
+fn meet(ann: &mut Device, bob: &mut Device) {
+    // Twice: what the first meeting lets in may let in more.
+    for _ in 0..2 {
+        ann.send(bob);
+        bob.send(ann);
+    }
+}
+
+#[test]
+fn what_was_logged_is_there_at_once_and_after_sealing() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    for step in 0..20 {
+        ann.log(run, step, &[]).unwrap();
+    }
+    let before = ann.contents();
+    ann.store.seal(NOW).unwrap();
+    let mut after = ann.contents();
+    assert_ne!(before.vector, after.vector);
+    after.vector = before.vector.clone();
+    assert_eq!(before, after);
+    let history = ann.store.reader().snapshot().unwrap().history(&run, "loss").unwrap();
+    assert_eq!(history.len(), 20);
+}
+
+#[test]
+fn params_are_written_once_and_a_refused_batch_writes_nothing() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    ann.log(run, 0, &[("lr", "0.1")]).unwrap();
+    ann.log(run, 1, &[("lr", "0.1")]).unwrap();
+    let before = ann.contents();
+    let refused = ann.log(run, 2, &[("lr", "0.2"), ("new", "1")]);
+    assert!(matches!(refused, Err(Refusal::ParamsChanged { .. })));
+    assert_eq!(ann.contents(), before);
+}
+
+#[test]
+fn a_deleted_experiment_takes_its_runs_along_and_brings_them_back() {
+    let mut ann = Device::founder();
+    let experiment = ann.experiment("fraud");
+    let run = ann.run(1, experiment.id);
+    let change = |change| Action::UpdateExperiment { id: experiment.id, change };
+    ann.act(change(ExperimentChange::Delete)).unwrap();
+    assert!(matches!(ann.log(run, 0, &[]), Err(Refusal::RunDeleted(_))));
+    let again = ann.act(change(ExperimentChange::Delete));
+    assert!(matches!(again, Err(Refusal::WrongExperimentState { .. })));
+    ann.act(change(ExperimentChange::Restore)).unwrap();
+    ann.log(run, 0, &[]).unwrap();
+    let contents = ann.contents();
+    assert_eq!(contents, ann.rebuilt_after_seal(contents.vector.clone()));
+}
+
+impl Device {
+    fn rebuilt_after_seal(&mut self, vector: VersionVector) -> Contents {
+        self.store.seal(NOW).unwrap();
+        let mut contents = self.rebuilt();
+        contents.vector = vector;
+        contents
+    }
+}
+
+#[test]
+fn divided_devices_agree_after_meeting_and_so_do_their_rebuilt_indexes() {
+    let mut ann = Device::founder();
+    let mut bob = Device::joiner(&mut ann, 2);
+    let by_ann = ann.experiment("fraud");
+    let by_bob = bob.experiment("fraud");
+    assert_eq!(by_ann.id, by_bob.id, "one name is one experiment");
+    let (first, second) = (ann.run(1, by_ann.id), bob.run(2, by_bob.id));
+    ann.log(first, 1, &[("lr", "0.1")]).unwrap();
+    bob.log(second, 1, &[("lr", "0.2")]).unwrap();
+    let blob = BlobHash::new([3; 32]);
+    let (owner, path) = (DocumentId::run(second), "model/weights.bin".to_owned());
+    bob.act(Action::PutArtifact { owner, path, blob, size: 5 }).unwrap();
+    meet(&mut ann, &mut bob);
+    assert_eq!(ann.contents(), bob.contents());
+    // Each goes on with the other's run.
+    ann.log(second, 2, &[("depth", "3")]).unwrap();
+    bob.log(first, 2, &[("depth", "4")]).unwrap();
+    bob.act(Action::SetRunDeleted { id: second, deleted: true }).unwrap();
+    meet(&mut ann, &mut bob);
+    assert_eq!(ann.contents(), bob.contents());
+    let contents = ann.contents();
+    assert_eq!(contents.runs.len(), 2);
+    assert_eq!(contents.histories.len(), 2);
+    assert_eq!(contents, ann.rebuilt());
+    assert_eq!(contents, bob.rebuilt());
+}
+
+#[test]
+fn a_param_set_twice_while_apart_is_served_the_same_and_flagged() {
+    let mut ann = Device::founder();
+    let mut bob = Device::joiner(&mut ann, 2);
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    meet(&mut ann, &mut bob);
+    ann.log(run, 1, &[("lr", "0.1")]).unwrap();
+    bob.log(run, 1, &[("lr", "0.2")]).unwrap();
+    meet(&mut ann, &mut bob);
+    assert_eq!(ann.contents(), bob.contents());
+    let row = ann.store.reader().snapshot().unwrap().run(&run).unwrap().unwrap();
+    assert_eq!(row.conflicted_params, ["lr"]);
+}
+
+#[test]
+fn a_stranger_is_not_listened_to() {
+    let mut ann = Device::founder();
+    let workspace = ann.store.workspace();
+    let forged = ActKind::join(&key(77), &workspace, &device_id(3), "eve".to_owned());
+    let mut eve = Device::born(3, workspace, forged);
+    eve.run(1, ExperimentId::DEFAULT);
+    ann.store.seal(NOW).unwrap();
+    let before = ann.contents();
+    let ingested = eve.send(&mut ann);
+    assert_eq!(ingested.entries, 0);
+    assert!(matches!(ingested.faults[..], [(_, Fault::NotAMember(_))]));
+    assert_eq!(ann.contents(), before);
+}
+
+#[test]
+fn what_was_logged_before_joining_comes_along() {
+    let mut ann = Device::founder();
+    let old_workspace = workspace_id(&device_id(2), &[4; 16]);
+    let act = ActKind::Found { nonce: [4; 16], name: "own".to_owned(), device_name: "bob".into() };
+    let mut alone = Device::born(2, old_workspace, act);
+    let experiment = alone.experiment("fraud");
+    let run = alone.run(5, experiment.id);
+    alone.log(run, 3, &[("lr", "0.1")]).unwrap();
+    let old = alone.store.reader().snapshot().unwrap();
+    let mut bob = Device::joiner(&mut ann, 2);
+    assert_eq!(bob.store.adopt(NOW, &old).unwrap(), 1);
+    assert_eq!(bob.store.adopt(NOW, &old).unwrap(), 1);
+    meet(&mut ann, &mut bob);
+    assert_eq!(ann.contents(), bob.contents());
+    let held = ann.store.reader().snapshot().unwrap();
+    assert_eq!(held.run(&run).unwrap(), old.run(&run).unwrap());
+    assert_eq!(held.history(&run, "loss").unwrap(), old.history(&run, "loss").unwrap());
+}
+
+/// Creates a run and logs six steps to it. Notes each step that was acknowledged.
+fn scenario(device: &mut Device, acknowledged: &mut Vec<i64>) -> Result<(), StoreError> {
+    let run = RunId::new([1; 16]);
+    let new = NewRun {
+        id: run,
+        experiment: ExperimentId::DEFAULT,
+        name: "r".into(),
+        user: String::new(),
+        start_ms: 0,
+        tags: Vec::new(),
+        description: Some("note".into()),
+    };
+    device.store.write(NOW, vec![Action::CreateRun(new)])?;
+    for step in 0..6 {
+        let log = LogBatch {
+            run,
+            metrics: vec![metric("loss", step, f64::NAN)],
+            params: vec![KeyValue::new(format!("p{step}"), "1")],
+            tags: Vec::new(),
+            change: RunChange { status: Some(RunStatus::Finished), ..RunChange::default() },
+        };
+        for answer in device.store.write(NOW, vec![Action::Log(log)])? {
+            answer.expect("nothing is refused here");
+        }
+        acknowledged.push(step);
+        if step % 2 == 1 {
+            device.store.seal(NOW)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every write and every sync of the scenario fails once, on either file; then the power goes.
+#[test]
+fn nothing_acknowledged_is_lost_whatever_write_fails() {
+    let mut whole = Device::founder();
+    let (database, log) = (whole.database.operations(), whole.log.operations());
+    scenario(&mut whole, &mut Vec::new()).unwrap();
+    let operations = [whole.database.operations() - database, whole.log.operations() - log];
+    for (which, operations) in operations.into_iter().enumerate() {
+        for allowed in 0..operations {
+            let mut device = Device::founder();
+            let disk = [&device.database, &device.log][which].clone();
+            disk.fail_after(Some(allowed));
+            let mut acknowledged = Vec::new();
+            if scenario(&mut device, &mut acknowledged).is_ok() {
+                assert_eq!(acknowledged.len(), 6);
+            }
+            let mut device = device.restart_after_power_loss().unwrap();
+            let contents = device.contents();
+            let run = RunId::new([1; 16]);
+            let row = device.store.reader().snapshot().unwrap().run(&run).unwrap();
+            for step in &acknowledged {
+                let row = row.as_ref().unwrap_or_else(|| panic!("run lost at {which}/{allowed}"));
+                assert_eq!(row.param(&format!("p{step}")), Some("1"), "at {which}/{allowed}");
+            }
+            let vector = contents.vector.clone();
+            assert_eq!(contents, device.rebuilt_after_seal(vector), "at {which}/{allowed}");
+        }
+    }
+}
+
+#[test]
+fn edits_of_a_run_are_one_change_in_the_journal() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    for step in 0..50 {
+        ann.log(run, step, &[]).unwrap();
+    }
+    assert_eq!(ann.store.seal(NOW).unwrap(), 1);
+    assert_eq!(ann.store.seal(NOW).unwrap(), 0);
+    let snapshot = ann.store.reader().snapshot().unwrap();
+    let journal = ann.store.journal();
+    let count = snapshot.vector().unwrap().tip(&journal).count;
+    let stored = snapshot.entries(&journal, count - 1, usize::MAX).unwrap();
+    let entry = UnverifiedEntry::decode(journal, count - 1, &stored[0]).unwrap();
+    // The Default experiment, the run, and its points.
+    assert_eq!(entry.operations().len(), 3);
+}
