@@ -4,3 +4,7 @@ pub mod blobs;
 pub mod config;
 pub mod home;
 pub mod http;
+pub mod workspace;
+mod writer;
+
+pub use writer::{WriteError, now};

@@ -1,0 +1,308 @@
+//! A workspace as the rest of the daemon sees it: act, read, and be told of changes.
+//!
+//! A device has one workspace at a time. Joining another switches to it: whoever holds a
+//! [`Workspace`] then talks to the new one from the next call on.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ed25519_dalek::SigningKey;
+use redb::backends::FileBackend;
+use runmesh_core::act::{ActKind, Role, workspace_id};
+use runmesh_core::action::{Action, Outcome};
+use runmesh_core::entry::Entry;
+use runmesh_core::ids::{BlobHash, DeviceId, Incarnation, JournalId, WorkspaceId};
+use runmesh_core::store::{
+    Birth, Files, Ingested, Snapshot, Start, Store, StoreError, StoreReader,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::home::{Home, HomeError};
+use crate::writer::{NewInvitation, QUEUE, Write, WriteError, Writer, now};
+
+/// How much of the store is kept in memory.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Why a workspace could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The home failed.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A file could not be opened.
+    #[error("the store's files could not be opened")]
+    Io(#[from] std::io::Error),
+    /// The store cannot be opened.
+    #[error("the workspace's store cannot be opened")]
+    Store(#[from] StoreError),
+}
+
+/// One open workspace: its writer's queue and its readers.
+struct Open {
+    id: WorkspaceId,
+    journal: JournalId,
+    queue: mpsc::Sender<Write>,
+    reader: StoreReader,
+    changed: watch::Receiver<u64>,
+    unsealed: watch::Receiver<u64>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// A workspace that is open but not yet the one that is used.
+pub struct Candidate(Open);
+
+/// The workspace of this device.
+#[derive(Clone)]
+pub struct Workspace {
+    open: Arc<RwLock<Open>>,
+    /// Counts switches.
+    switched: watch::Sender<u64>,
+}
+
+impl Workspace {
+    /// Opens the home's workspace. At the first start it founds one, called `name`.
+    pub fn open(home: &Home, device_name: &str) -> Result<Self, OpenError> {
+        let open = match home.current_workspace()? {
+            Some(id) => open_store(home, id)?,
+            None => {
+                let nonce = rand::random();
+                let id = workspace_id(&device_of(home), &nonce);
+                let (name, device_name) = (device_name.to_owned(), device_name.to_owned());
+                let open = create_store(home, id, ActKind::Found { nonce, name, device_name })?;
+                home.set_current_workspace(&id)?;
+                open
+            }
+        };
+        Ok(Self { open: Arc::new(RwLock::new(open)), switched: watch::Sender::new(0) })
+    }
+
+    /// Makes or opens the store for a workspace that this device wants to join. Nothing else
+    /// changes until [`Workspace::switch`].
+    pub fn candidate(home: &Home, id: WorkspaceId, join: ActKind) -> Result<Candidate, OpenError> {
+        let folder = home.workspace_dir(&id)?;
+        let open = match open_store(home, id) {
+            // An earlier attempt may have left one; its join may be by another ticket.
+            Ok(open) if open.journal.device == device_of(home) => open,
+            _ => {
+                for file in ["store.redb", "edits.log"] {
+                    remove_if_there(&folder.join(file))?;
+                }
+                create_store(home, id, join)?
+            }
+        };
+        Ok(Candidate(open))
+    }
+
+    /// Makes a candidate the workspace of this device and stops the old one's writer.
+    pub async fn switch(&self, home: &Home, candidate: Candidate) -> Result<(), OpenError> {
+        home.set_current_workspace(&candidate.0.id)?;
+        let old = {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *open, candidate.0)
+        };
+        self.switched.send_modify(|count| *count += 1);
+        old.stop().await;
+        Ok(())
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Open) -> T) -> T {
+        read(&self.open.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn ask<T>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write) -> Option<T> {
+        let queue = self.with(|open| open.queue.clone());
+        let (reply, answer) = oneshot::channel();
+        queue.send(write(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Does what a client asks for; it is durable when this returns.
+    pub async fn act(&self, action: Action) -> Result<Outcome, WriteError> {
+        let done = self.ask(|reply| Write::Act(action, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Stores and applies entries of peers; they are durable when this returns.
+    pub async fn ingest(&self, entries: Vec<Entry>) -> Result<Ingested, WriteError> {
+        let done = self.ask(|reply| Write::Ingest(entries, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Seals what was edited, so that peers can have it.
+    pub async fn seal(&self) -> Result<(), WriteError> {
+        self.ask(Write::Seal).await.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Makes an invitation, which is sealed when this returns.
+    pub async fn invite(
+        &self,
+        key: [u8; 32],
+        role: Role,
+        expires_ms: u64,
+        uses: u32,
+    ) -> Result<(), WriteError> {
+        let new = NewInvitation { key, role, expires_ms, uses };
+        let done = self.ask(|reply| Write::Invite(new, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Notes that this device may serve blobs in this workspace.
+    pub async fn grant(&self, blobs: Vec<BlobHash>) -> Result<(), WriteError> {
+        let done = self.ask(|reply| Write::Grant(blobs, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Appends all that another workspace's snapshot shows. Returns how many runs that were.
+    pub async fn adopt(&self, old: Snapshot) -> Result<u64, WriteError> {
+        let done = self.ask(|reply| Write::Adopt(old, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Drops everything derived and builds it again. Returns how many entries were applied.
+    pub async fn rebuild(&self) -> Result<u64, WriteError> {
+        self.ask(Write::Rebuild).await.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Says how many peers are connected: with one there, edits are sealed sooner.
+    pub async fn set_connected(&self, peers: usize) {
+        let queue = self.with(|open| open.queue.clone());
+        // A writer that has stopped needs to know nothing.
+        let _ = queue.send(Write::Connected(peers)).await;
+    }
+
+    /// What the workspace holds now. Never waits for the writer.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.with(|open| open.reader.clone()).snapshot()
+    }
+
+    /// The workspace's id.
+    pub fn id(&self) -> WorkspaceId {
+        self.with(|open| open.id)
+    }
+
+    /// The journal that this device writes there.
+    pub fn journal(&self) -> JournalId {
+        self.with(|open| open.journal)
+    }
+
+    /// Changes when entries were sealed or came in.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.with(|open| open.changed.clone())
+    }
+
+    /// Changes when this device goes over to another workspace.
+    pub fn switched(&self) -> watch::Receiver<u64> {
+        self.switched.subscribe()
+    }
+
+    /// How many edits are durable but not sealed.
+    pub fn unsealed_edits(&self) -> u64 {
+        self.with(|open| *open.unsealed.borrow())
+    }
+
+    /// Seals what is left, commits and closes the store.
+    pub async fn stop(&self) {
+        let (queue, thread) = {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            (open.queue.clone(), open.thread.take())
+        };
+        stop_writer(queue, thread).await;
+    }
+}
+
+impl Candidate {
+    /// The candidate as a workspace to sync with, before it is the device's own.
+    pub fn into_workspace(self) -> Workspace {
+        Workspace { open: Arc::new(RwLock::new(self.0)), switched: watch::Sender::new(0) }
+    }
+}
+
+impl Workspace {
+    /// Takes back a candidate that was used as a workspace, if nobody else uses it any more.
+    pub fn into_candidate(self) -> Option<Candidate> {
+        let open = Arc::into_inner(self.open)?;
+        Some(Candidate(open.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Open {
+    async fn stop(self) {
+        stop_writer(self.queue, self.thread).await;
+    }
+}
+
+async fn stop_writer(queue: mpsc::Sender<Write>, thread: Option<std::thread::JoinHandle<()>>) {
+    let (done, stopped) = oneshot::channel();
+    if queue.send(Write::Stop(done)).await.is_ok() {
+        let _ = stopped.await;
+    }
+    if let Some(thread) = thread
+        && thread.join().is_err()
+    {
+        tracing::error!("the writer panicked");
+    }
+}
+
+fn signing_key(home: &Home) -> SigningKey {
+    SigningKey::from_bytes(home.device_secret())
+}
+
+/// The device of a home.
+pub fn device_of(home: &Home) -> DeviceId {
+    DeviceId::new(signing_key(home).verifying_key().to_bytes())
+}
+
+fn start(home: &Home) -> Start {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Start { key: signing_key(home), nonce: rand::random(), salts: rand::random(), threads }
+}
+
+fn open_file(path: &Path, make: bool) -> Result<File, std::io::Error> {
+    OpenOptions::new().read(true).write(true).create(make).truncate(false).open(path)
+}
+
+fn files(folder: &Path, make: bool) -> Result<Files<FileBackend, FileBackend>, OpenError> {
+    let backend = |name: &str| -> Result<FileBackend, OpenError> {
+        let file = open_file(&folder.join(name), make)?;
+        FileBackend::new(file).map_err(|error| StoreError::from(error).into())
+    };
+    let (database, edit_log) = (backend("store.redb")?, backend("edits.log")?);
+    Ok(Files { database, edit_log, cache_bytes: CACHE_BYTES })
+}
+
+fn open_store(home: &Home, id: WorkspaceId) -> Result<Open, OpenError> {
+    let folder = home.workspace_dir(&id)?;
+    let store = Store::open(files(&folder, false)?, start(home))?;
+    Ok(run_writer(store, &folder))
+}
+
+fn create_store(home: &Home, id: WorkspaceId, act: ActKind) -> Result<Open, OpenError> {
+    let folder = home.workspace_dir(&id)?;
+    let birth = Birth { workspace: id, incarnation: Incarnation::new(rand::random()), act };
+    let store = Store::create(files(&folder, true)?, start(home), birth, now())?;
+    // The names of new files are durable only with their folder.
+    File::open(&folder)?.sync_all()?;
+    Ok(run_writer(store, &folder))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), std::io::Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn run_writer(store: Store, folder: &Path) -> Open {
+    let (queue, requests) = mpsc::channel(QUEUE);
+    let (changes, changed) = watch::channel(0);
+    let (counts, unsealed) = watch::channel(store.unsealed_edits() as u64);
+    let (id, journal, reader) = (store.workspace(), store.journal(), store.reader());
+    let writer = Writer::new(store, requests, changes, counts, folder.to_owned());
+    let runtime = tokio::runtime::Handle::current();
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || writer.run(&runtime))
+        .expect("a daemon that cannot start a thread cannot work");
+    Open { id, journal, queue, reader, changed, unsealed, thread: Some(thread) }
+}

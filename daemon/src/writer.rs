@@ -1,0 +1,306 @@
+//! The writer: the one thread that owns the store.
+//!
+//! Invariants: only this thread writes; it takes what is queued, commits once, and replies only
+//! after the commit; it seals when the rules of [`Pace`] say so, and once more before it stops.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use runmesh_core::act::Role;
+use runmesh_core::action::{Action, Outcome, Refusal};
+use runmesh_core::clock::UnixMillis;
+use runmesh_core::entry::Entry;
+use runmesh_core::ids::BlobHash;
+use runmesh_core::store::{Ingested, SEAL_BYTES, Snapshot, Store, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Actions that wait for the writer; who comes when it is full waits too.
+pub(crate) const QUEUE: usize = 1024;
+/// The most actions of one commit.
+const GROUP: usize = 512;
+/// Writes are refused when less is free on the disk: what is left is for sealing and repair.
+const RESERVE_BYTES: u64 = 16 << 20;
+
+/// Why a write was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The domain's rules refuse it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The disk is full.
+    #[error(
+        "the disk is full: {free_bytes} bytes are free and {RESERVE_BYTES} must stay so; \
+         free some space and try again, nothing was lost"
+    )]
+    DiskFull {
+        /// How much is free.
+        free_bytes: u64,
+    },
+    /// The store failed.
+    #[error("the store failed; nothing of this request is known to be written")]
+    Store(#[source] Arc<StoreError>),
+    /// The store failed earlier.
+    #[error("the store failed earlier; restart the daemon to write again")]
+    Broken,
+    /// The daemon is stopping.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
+
+/// An invitation to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewInvitation {
+    pub(crate) key: [u8; 32],
+    pub(crate) role: Role,
+    pub(crate) expires_ms: u64,
+    pub(crate) uses: u32,
+}
+
+/// What the writer is asked to do.
+pub(crate) enum Write {
+    Act(Action, Reply<Outcome>),
+    Ingest(Vec<Entry>, Reply<Ingested>),
+    Invite(NewInvitation, Reply<()>),
+    Grant(Vec<BlobHash>, Reply<()>),
+    Adopt(Snapshot, Reply<u64>),
+    Seal(Reply<()>),
+    Rebuild(Reply<u64>),
+    /// How many peers are connected now: with one there, edits are sealed sooner.
+    Connected(usize),
+    Stop(oneshot::Sender<()>),
+}
+
+/// When to seal. Alone, edits may gather for a minute, for many in one entry take less space than
+/// one each; a peer that is connected sees them soon.
+#[derive(Debug)]
+struct Pace {
+    connected: usize,
+    first_edit: Option<Instant>,
+    last_seal: Option<Instant>,
+}
+
+impl Pace {
+    const ALONE: Duration = Duration::from_secs(60);
+    const WITH_PEERS: Duration = Duration::from_millis(500);
+    const BETWEEN: Duration = Duration::from_secs(5);
+
+    fn deadline(&self) -> Option<Instant> {
+        let first = self.first_edit?;
+        if self.connected == 0 {
+            return Some(first + Self::ALONE);
+        }
+        let soon = first + Self::WITH_PEERS;
+        Some(self.last_seal.map_or(soon, |last| soon.max(last + Self::BETWEEN)))
+    }
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(since.as_millis() as u64)
+}
+
+/// Owns the store of one workspace.
+pub(crate) struct Writer {
+    store: Store,
+    queue: mpsc::Receiver<Write>,
+    /// Counts what others may want to read: entries that were sealed or came in.
+    changed: watch::Sender<u64>,
+    unsealed: watch::Sender<u64>,
+    folder: std::path::PathBuf,
+    pace: Pace,
+    broken: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        store: Store,
+        queue: mpsc::Receiver<Write>,
+        changed: watch::Sender<u64>,
+        unsealed: watch::Sender<u64>,
+        folder: std::path::PathBuf,
+    ) -> Self {
+        let first_edit = (store.unsealed_edits() > 0).then(Instant::now);
+        let pace = Pace { connected: 0, first_edit, last_seal: None };
+        Self { store, queue, changed, unsealed, folder, pace, broken: false }
+    }
+
+    /// Works until it is told to stop, or all who could ask it are gone. Runs on a thread of its
+    /// own; `runtime` only keeps the time.
+    pub(crate) fn run(mut self, runtime: &tokio::runtime::Handle) {
+        let mut next = None;
+        loop {
+            let write = match next.take() {
+                Some(write) => Some(write),
+                None => match self.wait(runtime) {
+                    Waited::Write(write) => Some(write),
+                    Waited::SealNow => None,
+                    Waited::Gone => break,
+                },
+            };
+            match write {
+                Some(Write::Stop(done)) => {
+                    self.seal_unasked();
+                    drop(self);
+                    // Nobody may have waited for it.
+                    let _ = done.send(());
+                    return;
+                }
+                Some(Write::Act(action, reply)) => next = self.act(action, reply),
+                Some(write) => self.one(write),
+                None => self.seal_unasked(),
+            }
+            if self.store.unsealed_bytes() >= SEAL_BYTES {
+                self.seal_unasked();
+            }
+            self.note_unsealed();
+        }
+        self.seal_unasked();
+    }
+
+    /// Seals when no one waits for it. A failure is logged, and told to whoever writes next.
+    fn seal_unasked(&mut self) {
+        let _ = self.seal_and_tell();
+    }
+
+    fn wait(&mut self, runtime: &tokio::runtime::Handle) -> Waited {
+        let queue = &mut self.queue;
+        let Some(deadline) = self.pace.deadline() else {
+            return queue.blocking_recv().map_or(Waited::Gone, Waited::Write);
+        };
+        let received = runtime
+            .block_on(async { tokio::time::timeout_at(deadline.into(), queue.recv()).await });
+        match received {
+            Ok(Some(write)) => Waited::Write(write),
+            Ok(None) => Waited::Gone,
+            Err(_) => Waited::SealNow,
+        }
+    }
+
+    /// Carries out an action and all that are queued behind it in one commit. Returns what came
+    /// after them, if it was something else.
+    fn act(&mut self, action: Action, reply: Reply<Outcome>) -> Option<Write> {
+        let mut actions = vec![action];
+        let mut replies = vec![reply];
+        let mut after = None;
+        while actions.len() < GROUP {
+            match self.queue.try_recv() {
+                Ok(Write::Act(action, reply)) => {
+                    actions.push(action);
+                    replies.push(reply);
+                }
+                Ok(other) => {
+                    after = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let written = self.guarded(|store| store.write(now(), actions));
+        match written {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    // Who asked may have gone; the write stands.
+                    let _ = reply.send(answer.map_err(WriteError::Refused));
+                }
+            }
+            Err(error) => {
+                for reply in replies {
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
+        }
+        after
+    }
+
+    fn one(&mut self, write: Write) {
+        match write {
+            Write::Ingest(entries, reply) => {
+                let ingested = self.guarded(|store| store.ingest(now(), entries));
+                self.pace.last_seal = Some(Instant::now());
+                self.tell();
+                let _ = reply.send(ingested);
+            }
+            Write::Invite(new, reply) => {
+                let NewInvitation { key, role, expires_ms, uses } = new;
+                let made = self.guarded(|store| store.invite(now(), key, role, expires_ms, uses));
+                self.tell();
+                let _ = reply.send(made);
+            }
+            Write::Grant(blobs, reply) => {
+                drop(reply.send(self.guarded(|store| store.grant(&blobs))))
+            }
+            Write::Adopt(old, reply) => {
+                let taken = self.guarded(|store| store.adopt(now(), &old));
+                self.tell();
+                let _ = reply.send(taken);
+            }
+            Write::Seal(reply) => drop(reply.send(self.seal_and_tell())),
+            Write::Rebuild(reply) => {
+                let _ = reply.send(self.guarded(Store::rebuild));
+            }
+            Write::Connected(peers) => self.pace.connected = peers,
+            Write::Act(..) | Write::Stop(_) => unreachable!("taken by the caller"),
+        }
+    }
+
+    /// Writes unless the disk is full or the store failed before; notes if it fails now.
+    fn guarded<T>(
+        &mut self,
+        write: impl FnOnce(&mut Store) -> Result<T, StoreError>,
+    ) -> Result<T, WriteError> {
+        if self.broken {
+            return Err(WriteError::Broken);
+        }
+        // If the disk cannot be asked, the write itself will tell.
+        let free_bytes = fs4::available_space(&self.folder).unwrap_or(u64::MAX);
+        if free_bytes < RESERVE_BYTES {
+            return Err(WriteError::DiskFull { free_bytes });
+        }
+        write(&mut self.store).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+            self.broken = true;
+            WriteError::Store(Arc::new(error))
+        })
+    }
+
+    fn seal_and_tell(&mut self) -> Result<(), WriteError> {
+        if self.broken {
+            return Err(WriteError::Broken);
+        }
+        let sealed = self.store.seal(now()).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "sealing failed");
+            self.broken = true;
+            WriteError::Store(Arc::new(error))
+        })?;
+        self.pace.first_edit = None;
+        if sealed > 0 {
+            self.pace.last_seal = Some(Instant::now());
+            self.tell();
+        }
+        self.note_unsealed();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn note_unsealed(&mut self) {
+        let edits = self.store.unsealed_edits() as u64;
+        self.unsealed.send_replace(edits);
+        if edits == 0 || self.broken {
+            self.pace.first_edit = None;
+        } else if self.pace.first_edit.is_none() {
+            self.pace.first_edit = Some(Instant::now());
+        }
+    }
+}
+
+enum Waited {
+    Write(Write),
+    SealNow,
+    Gone,
+}
