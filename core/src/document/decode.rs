@@ -200,7 +200,8 @@ impl<'a> RawChange<'a> {
     }
 
     fn replaced(&self, cells: &mut Cells<'a>) -> Result<Vec<OpId>, DecodeError> {
-        let count = cells.pred_count.next()?.unwrap_or(0);
+        const INVALID: DecodeError = DecodeError::Invalid { what: "replaced operations" };
+        let count = cells.pred_count.next()?.ok_or(INVALID)?;
         let mut replaced = Vec::new();
         for _ in 0..count {
             // Each takes at least its place in the limit, so a count that lies ends here.

@@ -123,6 +123,17 @@ impl<'a> History<'a> {
         self.max_op
     }
 
+    /// What a change of an actor that has seen all follows: the heads and, as Automerge has it,
+    /// the actor's last change.
+    pub(super) fn deps(&self, actor: ActorId) -> BTreeSet<ChangeHash> {
+        self.heads.iter().copied().chain(self.last_of(actor)).collect()
+    }
+
+    fn last_of(&self, actor: ActorId) -> Option<ChangeHash> {
+        let place = self.by_actor.get(&actor)?.last()?;
+        Some(self.counted[*place].raw.hash)
+    }
+
     /// How many changes of an actor count.
     pub(super) fn last_seq(&self, actor: ActorId) -> u64 {
         self.by_actor.get(&actor).map_or(0, |changes| changes.len() as u64)
@@ -174,19 +185,17 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Whether a change that can be counted follows its actor's last one and names operations
-    /// that it may have seen.
+    /// Whether a change that can be counted follows its actor's last one, as Automerge has it,
+    /// and names operations that it may have seen.
     pub(super) fn is_sound(&self, raw: &RawChange<'_>) -> bool {
-        let past = self.past(raw);
-        let own = self.by_actor.get(&raw.actor).and_then(|changes| changes.last());
         let Ok(ops) = raw.read_ops() else { return false };
-        let mut lookup = Lookup { history: self, past, cache: HashMap::new() };
-        own.is_none_or(|place| lookup.past.has(*place))
-            && ops.iter().enumerate().all(|(at, op)| lookup.allows(raw, &ops[..at], op))
+        let follows_own = self.last_of(raw.actor).is_none_or(|last| raw.deps.contains(&last));
+        let mut lookup = Lookup { history: self, past: self.past(raw), cache: HashMap::new() };
+        follows_own && ops.iter().enumerate().all(|(at, op)| lookup.allows(raw, &ops[..at], op))
     }
 
     fn past(&self, raw: &RawChange<'_>) -> Past {
-        if self.heads.iter().eq(&raw.deps) {
+        if self.heads.iter().all(|head| raw.deps.contains(head)) {
             return Past::All;
         }
         let mut places = vec![false; self.counted.len()];

@@ -27,4 +27,6 @@ pub use seal::{Sealed, seal_edit};
 pub use state::{DocumentState, Held};
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

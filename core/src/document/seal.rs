@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use automerge::legacy::{self, Key, OpType, SortedVec};
+use automerge::legacy::{self, Key, OpType};
 use automerge::transaction::Transactable;
 use automerge::{ExpandedChange, ScalarValue};
 
-use super::decode::{MAX_CHANGE_OPS, RawChange};
+use super::decode::{MAX_CHANGE_OPS, OpId, RawChange};
 use super::error::DocumentError;
 use super::genesis::genesis;
 use super::history::History;
@@ -58,10 +58,10 @@ pub fn seal_edit(
     Ok(Some(Sealed { snapshot, hash, change }))
 }
 
-type Puts<'a> = BTreeMap<(Container, &'a str), Option<&'a Scalar>>;
+pub(super) type Puts<'a> = BTreeMap<(Container, &'a str), Option<&'a Scalar>>;
 
 /// The puts that change something: the last of each key, unless it is what stands there alone.
-fn effective<'a>(edit: &'a DocumentEdit, standing: &Standing<'_>) -> Puts<'a> {
+pub(super) fn effective<'a>(edit: &'a DocumentEdit, standing: &Standing<'_>) -> Puts<'a> {
     let puts = edit.puts.iter();
     let mut puts: Puts<'a> =
         puts.map(|put| ((put.container, put.key.as_str()), put.value.as_ref())).collect();
@@ -83,19 +83,23 @@ fn directly(
 ) -> Result<Vec<u8>, DocumentError> {
     check_size(puts.len())?;
     let objects = Container::ALL.map(|map| genesis(history.kind()).object_id(map.object()));
-    let replaced = |set: &Set<'_>| {
-        let actor = automerge::ActorId::from(*set.id.actor.as_bytes());
-        legacy::OpId::new(set.id.counter, &actor)
-    };
-    let op = |(place, value): (&(Container, &str), &Option<&Scalar>)| legacy::Op {
-        action: value.map_or(OpType::Delete, |value| OpType::Put(scalar(value))),
-        obj: objects[place.0 as usize].clone(),
-        key: Key::Map(place.1.into()),
-        pred: match standing.values.get(place) {
-            Some(values) => values.iter().map(replaced).collect(),
-            None => SortedVec::new(),
-        },
-        insert: false,
+    let op = |(place, value): (&(Container, &str), &Option<&Scalar>)| {
+        let mut standing = standing.values.get(place).cloned().unwrap_or_default();
+        standing.sort_unstable_by_key(|set| set.id);
+        let mut action = value.map_or(OpType::Delete, |value| OpType::Put(scalar(value)));
+        // To settle on the value that Automerge shows anyway, it deletes the others.
+        let shown =
+            |set: &mut Set<'_>| value.is_some_and(|value| Scalar::from(set.value) == *value);
+        if standing.pop_if(shown).is_some() {
+            action = OpType::Delete;
+        }
+        legacy::Op {
+            action,
+            obj: objects[place.0 as usize].clone(),
+            key: Key::Map(place.1.into()),
+            pred: standing.iter().map(|set| legacy_id(set.id)).collect(),
+            insert: false,
+        }
     };
     let change = automerge::Change::from(ExpandedChange {
         operations: puts.iter().map(op).collect(),
@@ -105,7 +109,11 @@ fn directly(
         start_op: NonZeroU64::MIN.saturating_add(history.max_op()),
         time: clock.0 as i64,
         message: None,
-        deps: history.heads().map(|hash| automerge::ChangeHash(*hash.as_bytes())).collect(),
+        deps: history
+            .deps(actor)
+            .iter()
+            .map(|hash| automerge::ChangeHash(*hash.as_bytes()))
+            .collect(),
         extra_bytes: Vec::new(),
         author: None,
     });
@@ -113,7 +121,7 @@ fn directly(
 }
 
 /// Lets Automerge make the change: it knows how to edit a text.
-fn with_automerge(
+pub(super) fn with_automerge(
     history: &History<'_>,
     actor: ActorId,
     clock: Clock,
@@ -135,6 +143,10 @@ fn with_automerge(
         }
         Ok(())
     })
+}
+
+fn legacy_id(id: OpId) -> legacy::OpId {
+    legacy::OpId::new(id.counter, &automerge::ActorId::from(*id.actor.as_bytes()))
 }
 
 fn scalar(value: &Scalar) -> ScalarValue {
