@@ -1,7 +1,9 @@
 //! The world around `runmesh-core`: writer thread, iroh endpoint, blob store, HTTP.
 
+pub mod app;
 pub mod blobs;
 pub mod config;
+pub mod daemon;
 pub mod home;
 pub mod http;
 pub mod workspace;
