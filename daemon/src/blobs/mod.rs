@@ -5,14 +5,21 @@
 #[cfg(test)]
 mod crash;
 mod error;
+mod fetch;
 mod import;
+mod partial;
+mod protocol;
+mod serve;
 mod store;
 #[cfg(test)]
 mod testing;
 mod tree;
 
 pub use error::BlobError;
+pub use fetch::{FetchError, Wanted};
 pub use import::Imported;
+pub use protocol::{ALPN, CLOSE_NOT_A_MEMBER, MAX_BLOB_BYTES};
+pub use serve::{Admits, Gate, Grants, Provider};
 pub use store::{Blobs, Usage};
 pub use tree::GROUP_BYTES;
 

@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runmesh_core::ids::BlobHash;
 use tempfile::NamedTempFile;
 
-use super::BlobError;
 use super::tree::tree_of;
+use super::{BlobError, off_the_runtime};
 
 /// What the blob store takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,11 +65,8 @@ impl Blobs {
     /// Opens a blob for reading, if it is here.
     pub async fn open(&self, hash: &BlobHash) -> Result<Option<tokio::fs::File>, BlobError> {
         let path = self.path(hash);
-        match tokio::fs::File::open(&path).await {
-            Ok(file) => Ok(Some(file)),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(BlobError::io("open", &path, source)),
-        }
+        let file = off_the_runtime(move || open_if_there(&path)).await?;
+        Ok(file.map(tokio::fs::File::from_std))
     }
 
     /// The size of a blob, if it is here.
@@ -224,6 +221,15 @@ fn list(folder: &Path) -> Result<Vec<fs::DirEntry>, BlobError> {
     fs::read_dir(folder)
         .and_then(Iterator::collect)
         .map_err(|source| BlobError::io("list", folder, source))
+}
+
+/// Opens a file for reading, if there is one.
+pub(super) fn open_if_there(path: &Path) -> Result<Option<File>, BlobError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(BlobError::io("open", path, source)),
+    }
 }
 
 fn size_of(path: &Path) -> Result<Option<u64>, BlobError> {

@@ -24,6 +24,11 @@ pub(super) fn tree_of(size: u64) -> BaoTree {
     BaoTree::new(size, GROUP)
 }
 
+/// Where the last group of a blob starts.
+pub(super) const fn last_group(size: u64) -> u64 {
+    size.saturating_sub(1) / GROUP_BYTES * GROUP_BYTES
+}
+
 /// Hashes bytes as they come.
 #[derive(Debug, Default)]
 pub(super) struct TreeHasher {
