@@ -14,6 +14,8 @@ struct Platter {
     written: Vec<u8>,
     /// What survives a loss of power.
     synced: Vec<u8>,
+    /// What was written since, as (offset, length): a sync costs what was written, not all.
+    unsynced: Vec<(usize, usize)>,
     /// How many more writes and syncs succeed; none is without end.
     allowance: Option<u64>,
     operations: u64,
@@ -87,14 +89,23 @@ impl StorageBackend for Disk {
     fn set_len(&self, len: u64) -> Result<(), Error> {
         let mut platter = self.platter();
         platter.spend()?;
-        platter.written.resize(len as usize, 0);
+        let (old, new) = (platter.written.len(), len as usize);
+        platter.written.resize(new, 0);
+        if new > old {
+            platter.unsynced.push((old, new - old));
+        }
         Ok(())
     }
 
     fn sync_data(&self) -> Result<(), Error> {
         let mut platter = self.platter();
         platter.spend()?;
-        platter.synced = platter.written.clone();
+        let Platter { written, synced, unsynced, .. } = &mut *platter;
+        synced.resize(written.len(), 0);
+        for (from, length) in unsynced.drain(..) {
+            let until = (from + length).min(written.len());
+            synced[from.min(until)..until].copy_from_slice(&written[from.min(until)..until]);
+        }
         Ok(())
     }
 
@@ -104,6 +115,7 @@ impl StorageBackend for Disk {
         let from = offset as usize;
         let place = platter.written.get_mut(from..from + data.len());
         place.ok_or(ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        platter.unsynced.push((from, data.len()));
         Ok(())
     }
 }

@@ -398,3 +398,65 @@ fn edits_of_a_run_are_one_change_in_the_journal() {
     // The Default experiment, the run, and its points.
     assert_eq!(entry.operations().len(), 3);
 }
+
+/// A loss as it is logged: falling, noisy, and computed as 32-bit floats.
+fn loss(step: i64) -> f64 {
+    let step = step as f32;
+    f64::from((-step / 3e4).exp() + 0.05 * (step * 1.7).sin() * (step * 0.013).cos())
+}
+
+fn log_point(device: &mut Device, now: UnixMillis, run: RunId, step: i64) {
+    let timestamp_ms = now.0 as i64;
+    let point = Point { step, timestamp_ms, value: loss(step) };
+    let context = MetricContext::default();
+    let log = LogBatch {
+        run,
+        metrics: vec![Metric { key: "train/loss".to_owned(), context, point }],
+        params: Vec::new(),
+        tags: Vec::new(),
+        change: RunChange::default(),
+    };
+    device.store.write(now, vec![Action::Log(log)]).unwrap().remove(0).unwrap();
+}
+
+/// Logs points `gap_ms` apart, sealing as a daemon would. Returns the journal's bytes a point.
+fn journal_bytes_per_point(points: i64, gap_ms: impl Fn(i64) -> u64) -> f64 {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    ann.store.seal(NOW).unwrap();
+    let bytes = |device: &Device| -> u64 {
+        let journals = device.store.reader().snapshot().unwrap().journals().unwrap();
+        journals.iter().map(|journal| journal.bytes).sum()
+    };
+    let before = bytes(&ann);
+    let (mut now, mut first_edit) = (NOW, None);
+    for step in 0..points {
+        log_point(&mut ann, now, run, step);
+        let waited = now.0 - *first_edit.get_or_insert(now.0);
+        if ann.store.unsealed_bytes() >= SEAL_BYTES || waited >= 60_000 {
+            ann.store.seal(now).unwrap();
+            first_edit = None;
+        }
+        now = UnixMillis(now.0 + gap_ms(step));
+    }
+    ann.store.seal(now).unwrap();
+    let held = ann.store.reader().snapshot().unwrap().history(&run, "train/loss").unwrap();
+    assert_eq!(held.len() as i64, points);
+    (bytes(&ann) - before) as f64 / points as f64
+}
+
+#[test]
+fn a_tight_loop_of_100_000_points_leaves_at_most_4_bytes_each() {
+    // Five calls in a millisecond, as a fast client on the same machine makes them.
+    let bytes = journal_bytes_per_point(100_000, |step| u64::from(step % 5 == 0));
+    println!("{bytes:.2} bytes a point");
+    assert!(bytes <= 4.0, "{bytes}");
+}
+
+#[test]
+fn a_point_a_second_for_a_day_alone_leaves_at_most_16_bytes_each() {
+    // A timer is late by up to 20 ms.
+    let bytes = journal_bytes_per_point(86_400, |step| 1_000 + step as u64 * 7919 % 20);
+    println!("{bytes:.2} bytes a point");
+    assert!(bytes <= 16.0, "{bytes}");
+}
