@@ -1,5 +1,6 @@
 //! HTTP: who may ask, and which protocol answers.
 
+mod guard;
 pub(crate) mod mlflow;
 
 use std::future::Future;
@@ -7,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
@@ -14,7 +16,14 @@ use crate::app::App;
 
 /// All that is served over HTTP.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new().with_state(app)
+    let check_token = from_fn_with_state(Arc::clone(&app), guard::check_token);
+    let check_origin = from_fn_with_state(Arc::clone(&app), guard::check_origin);
+    Router::new()
+        .merge(mlflow::routes().layer(check_token))
+        .method_not_allowed_fallback(mlflow::method_not_allowed)
+        .fallback(mlflow::not_found)
+        .layer(check_origin)
+        .with_state(app)
 }
 
 /// Serves until `stop` is done, then lets the requests under way end.

@@ -7,7 +7,14 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use runmesh_core::action::{ParamChange, Refusal};
+use runmesh_core::ids::{DocumentId, RunId};
+use runmesh_core::rows::Lifecycle;
+use runmesh_core::store::StoreError;
 use serde::Serialize;
+
+use super::python;
+use crate::WriteError;
 
 /// Why a request failed, by MLflow's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +25,6 @@ pub(crate) enum ErrorCode {
     ResourceAlreadyExists,
     ResourceDoesNotExist,
     Unauthenticated,
-    PermissionDenied,
     InvalidState,
     InternalError,
     NotImplemented,
@@ -51,9 +57,6 @@ impl ErrorCode {
                 Some((USER, "RESOURCE_NOT_FOUND")),
             ),
             Self::Unauthenticated => ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED, None),
-            Self::PermissionDenied => {
-                ("PERMISSION_DENIED", StatusCode::FORBIDDEN, Some((USER, "PERMISSION_DENIED")))
-            }
             Self::InvalidState => {
                 ("INVALID_STATE", StatusCode::INTERNAL_SERVER_ERROR, Some((SYSTEM, BROKEN)))
             }
@@ -88,6 +91,13 @@ impl ApiError {
         Self::new(ErrorCode::InvalidParameterValue, message)
     }
 
+    /// The failure of a layer below, with all that caused it: who runs the daemon also uses it.
+    pub(crate) fn with_causes(code: ErrorCode, error: &(dyn std::error::Error + 'static)) -> Self {
+        let message = chain(error);
+        tracing::warn!("{}: {message}", code.wire().0);
+        Self::new(code, message)
+    }
+
     pub(crate) fn absent(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::ResourceDoesNotExist, message)
     }
@@ -109,5 +119,98 @@ impl IntoResponse for ApiError {
         let (sqlstate, error_class) = classes.unzip();
         let body = ErrorBody { error_code, message: &self.message, sqlstate, error_class };
         (status, Json(body)).into_response()
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ExperimentNameTaken { name, deleted } => {
+                let state = if deleted { " in deleted state" } else { "" };
+                let message = format!("Experiment(name={name}) already exists{state}.");
+                Self::new(ErrorCode::ResourceAlreadyExists, message)
+            }
+            Refusal::NoSuchExperiment(id) => super::experiments::no_such(id),
+            Refusal::WrongExperimentState { id, is } => wrong_state("experiment", id, is),
+            Refusal::NoSuchRun(id) => super::runs::no_such(id),
+            Refusal::RunDeleted(id) => wrong_state("run", id, Lifecycle::Deleted),
+            Refusal::ParamsChanged { run, changes } => changed_params(run, &changes),
+            Refusal::NoSuchTag { document, key } => no_such_tag(document, &key),
+            refusal @ (Refusal::PathTaken { .. } | Refusal::TooLarge { .. }) => {
+                Self::invalid(refusal.to_string())
+            }
+        }
+    }
+}
+
+fn wrong_state(kind: &str, id: impl std::fmt::Display, is: Lifecycle) -> ApiError {
+    let other = match is {
+        Lifecycle::Active => Lifecycle::Deleted,
+        Lifecycle::Deleted => Lifecycle::Active,
+    };
+    ApiError::invalid(format!(
+        "The {kind} {id} must be in the '{}' state. Current state is {}.",
+        other.as_str(),
+        is.as_str()
+    ))
+}
+
+fn no_such_tag(document: DocumentId, key: &str) -> ApiError {
+    let owner = match (document.as_run(), document.as_experiment()) {
+        (Some(run), _) => format!("run with id {run}"),
+        (_, Some(experiment)) => format!("experiment with id {experiment}"),
+        _ => document.to_string(),
+    };
+    ApiError::absent(format!("No tag with name: {key} in {owner}"))
+}
+
+/// What MLflow says to one param that was to be changed.
+pub(crate) fn changed_param(run: RunId, change: &ParamChange) -> ApiError {
+    ApiError::invalid(format!(
+        "Changing param values is not allowed. Param with key='{}' was already logged with \
+         value='{}' for run ID='{run}'. Attempted logging new value '{}'.",
+        change.key, change.old, change.new
+    ))
+}
+
+/// What MLflow says to a batch with params that were to be changed.
+fn changed_params(run: RunId, changes: &[ParamChange]) -> ApiError {
+    let change = |change: &ParamChange| {
+        format!(
+            "{{'key': {}, 'old_value': {}, 'new_value': {}}}",
+            python::repr(&change.key),
+            python::repr(&change.old),
+            python::repr(&change.new)
+        )
+    };
+    let changes: Vec<String> = changes.iter().map(change).collect();
+    ApiError::invalid(format!(
+        "Changing param values is not allowed. Params were already logged='[{}]' for run \
+         ID='{run}'.",
+        changes.join(", ")
+    ))
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::with_causes(ErrorCode::InternalError, &error)
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        let code = match error {
+            WriteError::Refused(refusal) => return refusal.into(),
+            WriteError::DiskFull { .. } => ErrorCode::StorageFull,
+            WriteError::Stopping => ErrorCode::TemporarilyUnavailable,
+            WriteError::Store(_) | WriteError::Broken => ErrorCode::InternalError,
+        };
+        Self::with_causes(code, &error)
     }
 }

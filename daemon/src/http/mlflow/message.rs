@@ -146,9 +146,10 @@ impl<'a> Fields<'a> {
 
     /// The run's id, which clients send under its new name, its old one, or both.
     pub(crate) fn run_id(self) -> Result<&'a str, ApiError> {
-        let id = self.text("run_id")?.filter(|id| !id.is_empty());
-        let id = id.or(self.text("run_uuid")?).filter(|id| !id.is_empty());
-        id.ok_or_else(|| missing("run_id"))
+        match self.text("run_id")? {
+            Some(id) if !id.is_empty() => Ok(id),
+            _ => self.required_text("run_uuid").map_err(|_| missing("run_id")),
+        }
     }
 
     /// An integer.
@@ -207,11 +208,6 @@ impl<'a> Fields<'a> {
             None => by_number(integer(value).ok_or_else(|| wrong_type(name, value))?),
         };
         Ok(found.map(|(_, meaning)| *meaning))
-    }
-
-    /// What a client sent under `name`, for an error that quotes it.
-    pub(crate) fn quoted(self, name: &str) -> Value {
-        self.scalar(name).ok().flatten().cloned().unwrap_or_default()
     }
 }
 

@@ -1,0 +1,256 @@
+//! Artifacts of runs, and the artifact proxy that clients upload to and download from.
+//!
+//! A file is written through to the blob store as it arrives and read from it as it is sent; at no
+//! time is it in memory. It is acknowledged when its bytes and the operation that names them are
+//! durable.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use runmesh_core::action::Action;
+use runmesh_core::ids::DocumentId;
+use runmesh_core::rows::ArtifactRow;
+use runmesh_core::store::{ArtifactEntry, Snapshot};
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::io::StreamReader;
+
+use super::artifact_path::{self, Place};
+use super::error::{ApiError, ErrorCode};
+use super::message::{Message, missing};
+use super::render::{self, FileJson, Page};
+use super::runs::Locations;
+use super::{act, download, read, runs};
+use crate::app::App;
+
+const PROXY: &str = "mlflow-artifacts:";
+
+/// The rest of a request's path, decoded once.
+type Rest = Result<Path<String>, axum::extract::rejection::PathRejection>;
+
+fn parse_rest(rest: Rest) -> Result<String, ApiError> {
+    let Path(rest) = rest.map_err(|_| ApiError::invalid("Invalid path"))?;
+    artifact_path::parse(&rest)
+}
+
+/// Answers that a path is a folder where a file was asked for, or the other way round.
+fn wrong_kind(text: String) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "detail": text }))).into_response()
+}
+
+pub(super) async fn upload(
+    State(app): State<Arc<App>>,
+    rest: Rest,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let ends_in_slash = rest.as_ref().is_ok_and(|Path(rest)| rest.ends_with('/'));
+    let path = parse_rest(rest)?;
+    let (owner, path) = match Place::of(&path) {
+        Place::Owned { owner, path } if !path.is_empty() && !ends_in_slash => (owner, path),
+        // A file of the name of an experiment's or a run's folder, or of nothing.
+        _ => {
+            let text = "Artifact path must include a filename (cannot end with '/').";
+            return Ok(wrong_kind(text.to_owned()));
+        }
+    };
+    let stream = body.into_data_stream().map_err(io::Error::other);
+    let imported = app.blobs.import(StreamReader::new(stream)).await?;
+    app.workspace.grant(vec![imported.hash]).await?;
+    let (blob, size) = (imported.hash, imported.size);
+    act(&app, Action::PutArtifact { owner, path, blob, size }).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+pub(super) async fn download(
+    State(app): State<Arc<App>>,
+    rest: Rest,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let path = parse_rest(rest)?;
+    send(&app, path, &headers).await
+}
+
+/// Sends the file at a path of the proxy.
+async fn send(app: &Arc<App>, path: String, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let place = Place::of(&path);
+    let found = read(app, move |snapshot| at(snapshot, place)).await?;
+    match found {
+        Found::File(row) => download::send(app, &row, headers).await,
+        Found::Folder => {
+            Ok(wrong_kind(format!("Artifact path refers to a directory, not a file: '{path}'")))
+        }
+        Found::Nothing => Err(ApiError::absent(format!("No such artifact: '{path}'"))),
+    }
+}
+
+enum Found {
+    File(ArtifactRow),
+    Folder,
+    Nothing,
+}
+
+fn at(snapshot: &Snapshot, place: Place) -> Result<Found, ApiError> {
+    if let Place::Owned { owner, path } = &place
+        && let Some(row) = snapshot.artifact(*owner, path)?
+    {
+        return Ok(Found::File(row));
+    }
+    // The root of all is always there.
+    let is_root = matches!(place, Place::Above { experiment: None });
+    let is_folder = is_root || !entries(snapshot, place)?.is_empty();
+    Ok(if is_folder { Found::Folder } else { Found::Nothing })
+}
+
+/// What is directly in a place, each with its whole path below its owner's root.
+fn entries(snapshot: &Snapshot, place: Place) -> Result<Vec<ArtifactEntry>, ApiError> {
+    Ok(match place {
+        Place::Owned { owner, path } => snapshot.artifacts_in(owner, &path)?,
+        Place::Run { run } => {
+            let any = !snapshot.artifacts_in(DocumentId::run(run), "")?.is_empty();
+            let artifacts = ArtifactEntry::Folder("artifacts".to_owned());
+            any.then_some(artifacts).into_iter().collect()
+        }
+        Place::Above { experiment } => above(snapshot, experiment.as_deref())?,
+    })
+}
+
+/// What the root of all, or an experiment's folder in it, holds. Nothing but a person looking
+/// around asks for this, so it has no index.
+fn above(snapshot: &Snapshot, experiment: Option<&str>) -> Result<Vec<ArtifactEntry>, ApiError> {
+    let mut entries =
+        snapshot.artifacts_in(DocumentId::WORKSPACE, experiment.unwrap_or_default())?;
+    let mut owners: Vec<_> =
+        snapshot.all_artifacts()?.into_iter().map(|(owner, _)| owner).collect();
+    owners.dedup();
+    for run in owners.iter().filter_map(DocumentId::as_run) {
+        let Some(row) = snapshot.run(&run)? else { continue };
+        let of_run = row.experiment.to_string();
+        match experiment {
+            None => entries.push(ArtifactEntry::Folder(of_run)),
+            Some(wanted) if wanted == of_run => {
+                entries.push(ArtifactEntry::Folder(format!("{of_run}/{run}")));
+            }
+            Some(_) => {}
+        }
+    }
+    entries.sort_by_cached_key(|entry| match entry {
+        ArtifactEntry::Folder(path) => path.clone(),
+        ArtifactEntry::File(row) => row.path.clone(),
+    });
+    entries.dedup();
+    Ok(entries)
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let message = Message::from_query(&query.unwrap_or_default());
+    let path = artifact_path::parse(message.fields().text("path")?.unwrap_or_default())?;
+    let place = Place::of(&path);
+    let entries = read(&app, move |snapshot| entries(snapshot, place)).await?;
+    let files: Vec<FileJson> = entries.into_iter().map(|entry| named(entry, "")).collect();
+    Ok(render::json(&Page { name: "files", items: &files, next: None }))
+}
+
+/// An element of a folder by its name alone, behind `head`.
+fn named(mut entry: ArtifactEntry, head: &str) -> FileJson {
+    let (ArtifactEntry::Folder(path) | ArtifactEntry::File(ArtifactRow { path, .. })) = &mut entry;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    *path = if head.is_empty() { name.to_owned() } else { format!("{head}/{name}") };
+    entry.into()
+}
+
+pub(super) async fn delete(State(app): State<Arc<App>>, rest: Rest) -> Result<Response, ApiError> {
+    let path = parse_rest(rest)?;
+    let (owner, path) = match Place::of(&path) {
+        Place::Owned { owner, path } => (owner, path),
+        Place::Run { run } => (DocumentId::run(run), String::new()),
+        Place::Above { .. } => {
+            let message = format!(
+                "'{path}' holds the artifacts of all runs of an experiment; delete those of each run"
+            );
+            return Err(ApiError::invalid(message));
+        }
+    };
+    act(&app, Action::RemoveArtifacts { owner, path }).await?;
+    Ok(render::done())
+}
+
+/// Parts of one file, and links to another store: neither is needed with a store on this machine.
+pub(super) async fn no_multipart_upload() -> ApiError {
+    let message = "Multipart upload is not supported for the current artifact repository";
+    ApiError::new(ErrorCode::NotImplemented, message)
+}
+
+pub(super) async fn no_multipart_download() -> ApiError {
+    let message = "Multipart download is not supported for the current artifact repository";
+    ApiError::new(ErrorCode::NotImplemented, message)
+}
+
+/// A run's artifact root as clients are told it, and its path in the proxy if it is there.
+fn root_of(snapshot: &Snapshot, run_id: &str) -> Result<(String, Option<String>), ApiError> {
+    let run = runs::find(snapshot, runs::parse_id(run_id)?)?;
+    let mut locations = Locations::default();
+    locations.add(snapshot, &run)?;
+    let uri = render::artifact_uri(&run, locations.of(&run));
+    // mlflow-artifacts:/path, or mlflow-artifacts://host/path
+    let path = uri.strip_prefix(PROXY).map(|rest| match rest.strip_prefix("//") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, path)| path).to_owned(),
+        None => rest.trim_start_matches('/').to_owned(),
+    });
+    Ok((uri, path))
+}
+
+fn elsewhere(uri: &str) -> ApiError {
+    let message = format!("The artifacts of this run are at {uri}, not at this server.");
+    ApiError::new(ErrorCode::NotImplemented, message)
+}
+
+pub(super) async fn list_of_run(
+    State(app): State<Arc<App>>,
+    message: Message,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Listed {
+        root_uri: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<FileJson>,
+    }
+    let fields = message.fields();
+    let run_id = fields.run_id()?.to_owned();
+    let folder = artifact_path::parse(fields.text("path")?.unwrap_or_default())?;
+    read(&app, move |snapshot| {
+        let (root_uri, root) = root_of(snapshot, &run_id)?;
+        let root = root.ok_or_else(|| elsewhere(&root_uri))?;
+        let path = artifact_path::parse(&format!("{root}/{folder}"))?;
+        let entries = entries(snapshot, Place::of(&path))?.into_iter();
+        let files = entries.map(|entry| named(entry, &folder)).collect();
+        Ok(render::json(&Listed { root_uri, files }))
+    })
+    .await
+}
+
+/// Downloads a file of a run: what MLflow's own page links to.
+pub(super) async fn get_of_run(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let message = Message::from_query(&query.unwrap_or_default());
+    let fields = message.fields();
+    let file = artifact_path::parse(fields.text("path")?.ok_or_else(|| missing("path"))?)?;
+    let run_id = fields.run_id()?.to_owned();
+    let path = read(&app, move |snapshot| {
+        let (uri, root) = root_of(snapshot, &run_id)?;
+        let root = root.ok_or_else(|| elsewhere(&uri))?;
+        artifact_path::parse(&format!("{root}/{file}"))
+    });
+    send(&app, path.await?, &headers).await
+}

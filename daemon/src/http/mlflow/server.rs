@@ -1,0 +1,62 @@
+//! What clients ask about the server itself, and answers to what it does not know.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::render;
+
+/// The MLflow whose API this is, as clients use it: the newest that takes no traces over OTLP.
+/// The Python client asks before it exports its first span. A server from 3.4 on gets spans posted
+/// to `/v1/traces`, which is not served yet, and the client would report an error for each trace.
+/// Nothing else in the clients of 2.x and 3.x depends on this value.
+const VERSION: &str = "3.3.2";
+
+pub(crate) async fn health() -> &'static str {
+    "OK"
+}
+
+pub(crate) async fn version() -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], VERSION).into_response()
+}
+
+/// What this server can do, which clients ask before their first transfer of an artifact.
+pub(crate) async fn info() -> Response {
+    render::json(&json!({
+        "store_type": "SqlStore",
+        "workspaces_enabled": false,
+        "trace_archival_enabled": false,
+        "multipart_uploads_enabled": false,
+        "multipart_downloads_enabled": false,
+        "artifact_serving_enabled": true,
+        "presigned_upload_run_id_supported": false,
+        "presigned_upload_model_id_supported": false,
+        "model_artifact_presigned_downloads_supported": false,
+        "features_enabled": {},
+        "tracking_auth": "",
+        "artifacts_presigned_only": false,
+    }))
+}
+
+fn html(status: StatusCode, title: &str, text: &str) -> Response {
+    let code = status.as_u16();
+    let body = format!(
+        "<!doctype html>\n<html lang=en>\n<title>{code} {title}</title>\n<h1>{title}</h1>\n\
+         <p>{text}</p>\n"
+    );
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+}
+
+/// There is nothing at this path. Clients tell by the HTML that it is not a thing of theirs that
+/// is missing, but the route.
+pub(crate) async fn not_found() -> Response {
+    let text = "The requested URL was not found on the server. If you entered the URL manually \
+                please check your spelling and try again.";
+    html(StatusCode::NOT_FOUND, "Not Found", text)
+}
+
+/// There is something at this path, for another method.
+pub(crate) async fn method_not_allowed() -> Response {
+    let text = "The method is not allowed for the requested URL.";
+    html(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", text)
+}
