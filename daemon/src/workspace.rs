@@ -38,6 +38,17 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// Why this device stays with the workspace it has.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// The new workspace cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The runs could not be taken along.
+    #[error("the runs of this device could not be taken along")]
+    TakeAlong(#[from] WriteError),
+}
+
 /// One open workspace: its writer's queue and its readers.
 struct Open {
     id: WorkspaceId,
@@ -56,9 +67,13 @@ pub struct Candidate(Open);
 #[derive(Clone)]
 pub struct Workspace {
     open: Arc<RwLock<Open>>,
+    /// Held by every write, and alone by a switch: a write is made before it or after it.
+    gate: Arc<Gate>,
     /// Counts switches.
     switched: watch::Sender<u64>,
 }
+
+type Gate = tokio::sync::RwLock<()>;
 
 impl Workspace {
     /// Opens the home's workspace. At the first start it founds one, called `name`.
@@ -74,7 +89,12 @@ impl Workspace {
                 open
             }
         };
-        Ok(Self { open: Arc::new(RwLock::new(open)), switched: watch::Sender::new(0) })
+        Ok(Self::of(open))
+    }
+
+    fn of(open: Open) -> Self {
+        let (gate, switched) = (Arc::new(Gate::default()), watch::Sender::new(0));
+        Self { open: Arc::new(RwLock::new(open)), gate, switched }
     }
 
     /// Makes or opens the store for a workspace that this device wants to join. Nothing else
@@ -94,16 +114,34 @@ impl Workspace {
         Ok(Candidate(open))
     }
 
-    /// Makes a candidate the workspace of this device and stops the old one's writer.
-    pub async fn switch(&self, home: &Home, candidate: Candidate) -> Result<(), OpenError> {
-        home.set_current_workspace(&candidate.0.id)?;
+    /// Makes a candidate the workspace of this device and stops the old one's writer. What is
+    /// here is taken along if asked for: everything that was acknowledged, for writes wait
+    /// meanwhile. Returns how many runs were taken along.
+    ///
+    /// A crash on the way leaves the old workspace in place.
+    pub async fn switch(
+        &self,
+        home: &Home,
+        candidate: Candidate,
+        take_along: bool,
+    ) -> Result<u64, SwitchError> {
+        let _alone = self.gate.write().await;
+        let mut taken = 0;
+        if take_along {
+            let (reply, answer) = oneshot::channel();
+            let adopt = Write::Adopt(self.snapshot().map_err(OpenError::from)?, reply);
+            // If the writer is gone, so is the answer.
+            let _ = candidate.0.queue.send(adopt).await;
+            taken = answer.await.unwrap_or(Err(WriteError::Stopping))?;
+        }
+        home.set_current_workspace(&candidate.0.id).map_err(OpenError::from)?;
         let old = {
             let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *open, candidate.0)
         };
         self.switched.send_modify(|count| *count += 1);
         old.stop().await;
-        Ok(())
+        Ok(taken)
     }
 
     fn with<T>(&self, read: impl FnOnce(&Open) -> T) -> T {
@@ -111,6 +149,7 @@ impl Workspace {
     }
 
     async fn ask<T>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write) -> Option<T> {
+        let _not_switching = self.gate.read().await;
         let queue = self.with(|open| open.queue.clone());
         let (reply, answer) = oneshot::channel();
         queue.send(write(reply)).await.ok()?;
@@ -214,7 +253,7 @@ impl Workspace {
 impl Candidate {
     /// The candidate as a workspace to sync with, before it is the device's own.
     pub fn into_workspace(self) -> Workspace {
-        Workspace { open: Arc::new(RwLock::new(self.0)), switched: watch::Sender::new(0) }
+        Workspace::of(self.0)
     }
 }
 
