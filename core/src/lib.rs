@@ -19,6 +19,7 @@ pub mod index;
 pub mod membership;
 pub mod operation;
 pub mod rows;
+pub mod search;
 pub mod series;
 pub mod store;
 pub mod ticket;

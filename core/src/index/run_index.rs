@@ -199,9 +199,9 @@ fn ordered_values(row: &RunRow) -> Vec<OrderedValue<'_>> {
 
     let mut values = Vec::with_capacity(1 + row.metrics.len() + row.params.len() + row.tags.len());
     values.push(value(Column::Start, "", Place::Number(value_key::integer(row.start_ms))));
-    values.extend(row.latest_metrics().filter(|(_, point)| !point.value.is_nan()).map(
-        |(key, point)| value(Column::Metric, key, Place::Number(value_key::number(point.value))),
-    ));
+    values.extend(row.latest_metrics().map(|(key, point)| {
+        value(Column::Metric, key, Place::Number(value_key::number(point.value)))
+    }));
     for (column, pairs) in [(Column::Param, &row.params), (Column::Tag, &row.tags)] {
         values.extend(
             pairs
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_found_by_its_latest_value_and_nan_by_none() -> Result<(), StoreError> {
+    fn a_metric_is_found_by_its_latest_value() -> Result<(), StoreError> {
         let db = in_memory();
         let mut row = run(1);
         row.metrics = vec![
@@ -313,13 +313,14 @@ mod tests {
         ];
         put_each(&db, &[row])?;
         let snapshot = Snapshot::new(db.begin_read()?);
-        let auc = snapshot.key_number("auc")?.expect("a key with a value is numbered");
-        let keys = snapshot
-            .column(ExperimentId(3), Column::Metric, auc, None, None)?
-            .collect::<Result<Vec<_>, _>>()?;
-        assert_eq!(keys.len(), 1);
-        assert_eq!(value_key::value_bytes(&keys[0]), Some(&value_key::number(0.75)[..]));
-        assert_eq!(snapshot.key_number("loss")?, None);
+        for (key, place) in [("auc", value_key::number(0.75)), ("loss", value_key::NAN)] {
+            let number = snapshot.key_number(key)?.expect("a key with a value is numbered");
+            let keys = snapshot
+                .column(ExperimentId(3), Column::Metric, number, None, None)?
+                .collect::<Result<Vec<_>, _>>()?;
+            assert_eq!(keys.len(), 1);
+            assert_eq!(value_key::value_bytes(&keys[0]), Some(&place[..]));
+        }
         Ok(())
     }
 

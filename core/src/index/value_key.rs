@@ -20,7 +20,7 @@ pub const TEXT_BYTES: usize = 32;
 pub enum Column {
     /// The run's start; its key number is 0.
     Start = 0,
-    /// The latest value of a metric. NaN is left out: it compares with nothing.
+    /// The latest value of a metric. NaN has a place of its own, after all others.
     Metric = 1,
     /// The value of a param.
     Param = 2,
@@ -42,8 +42,14 @@ pub const fn integer(value: i64) -> [u8; 8] {
     (value as u64 ^ (1 << 63)).to_be_bytes()
 }
 
-/// Eight bytes that sort as numbers do, negative zero as zero. NaN has no place in the order.
+/// The place of NaN: after all numbers, and apart from them for those who ask for numbers.
+pub const NAN: [u8; 8] = [u8::MAX; 8];
+
+/// Eight bytes that sort as numbers do, negative zero as zero and [`NAN`] last.
 pub fn number(value: f64) -> [u8; 8] {
+    if value.is_nan() {
+        return NAN;
+    }
     let bits = if value == 0.0 { 0 } else { value.to_bits() };
     let sign = 1 << 63;
     (if bits & sign == 0 { bits | sign } else { !bits }).to_be_bytes()
@@ -88,6 +94,7 @@ mod tests {
             assert!(number(pair[0]) < number(pair[1]), "{pair:?}");
         }
         assert_eq!(number(-0.0), number(0.0));
+        assert!(number(f64::INFINITY) < NAN && number(-f64::NAN) == NAN);
         assert!(integer(-5) < integer(-4) && integer(-1) < integer(0));
     }
 

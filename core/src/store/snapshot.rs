@@ -156,6 +156,11 @@ impl Snapshot {
         self.read_row(RUNS, number, "index-runs")
     }
 
+    /// The table of runs' rows, for those who read many.
+    pub(crate) fn run_rows(&self) -> Result<redb::ReadOnlyTable<u32, &'static [u8]>, StoreError> {
+        Ok(self.txn.open_table(RUNS)?)
+    }
+
     fn read_row<T: DeserializeOwned>(
         &self,
         table: redb::TableDefinition<'static, u32, &'static [u8]>,

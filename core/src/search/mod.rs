@@ -1,0 +1,38 @@
+//! Search: MLflow's filter and order_by language, and its answers from the index.
+//!
+//! Text becomes tokens (`lexer`), tokens become clauses of what a `schema` knows (`filter`,
+//! `order`), and clauses are answered by walking the index in the order asked for (`runs`).
+//!
+//! Invariants: no text makes the parser panic or recurse; the answer to a query equals that of
+//! reading every row, filtering, sorting and slicing, whichever way the index was walked.
+
+mod column_range;
+mod condition;
+mod error;
+mod experiments;
+mod filter;
+mod lexer;
+mod order;
+mod pattern;
+mod run_view;
+mod run_walk;
+mod runs;
+mod schema;
+mod sort_key;
+
+pub use condition::{Condition, Relation};
+pub use error::SearchError;
+pub use experiments::{ExperimentPage, ExperimentQuery, search_experiments};
+pub use filter::{Clause, parse_filter};
+pub use order::{Order, parse_order};
+pub use pattern::Pattern;
+pub use runs::{RunPage, RunQuery, ViewType, search_runs};
+pub use schema::{
+    AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,
+    Schema,
+};
+
+#[cfg(test)]
+mod language_tests;
+#[cfg(test)]
+mod run_tests;

@@ -1,0 +1,428 @@
+//! Searching runs against its definition: read every row, filter, sort, slice.
+
+use std::cmp::Ordering;
+
+use proptest::prelude::*;
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase};
+
+use super::*;
+use crate::ids::{ExperimentId, RunId};
+use crate::index::RunIndex;
+use crate::rows::{
+    DatasetInput, KeyValue, Lifecycle, Metric, MetricContext, Point, RunRow, RunStatus,
+};
+use crate::store::{Snapshot, StoreError};
+
+const CONTEXT_TAG: &str = "used.for";
+
+/// The database must outlive its snapshots.
+fn holding(rows: &[RunRow]) -> Result<(Database, Snapshot), StoreError> {
+    let db = Database::builder().create_with_backend(InMemoryBackend::new())?;
+    let txn = db.begin_write()?;
+    {
+        let mut index = RunIndex::open(&txn)?;
+        for row in rows {
+            let number = index.assign(&row.id)?;
+            let old = index.row(number)?;
+            index.put(number, old.as_ref(), row)?;
+        }
+    }
+    txn.commit()?;
+    let snapshot = Snapshot::new(db.begin_read()?);
+    Ok((db, snapshot))
+}
+
+/// What a search is defined to answer, written without a thought of the index.
+fn reference(rows: &[RunRow], query: &RunQuery) -> RunPage {
+    let mut found: Vec<&RunRow> = rows
+        .iter()
+        .filter(|row| query.experiments.contains(&row.experiment))
+        .filter(|row| match query.view {
+            ViewType::ActiveOnly => row.lifecycle == Lifecycle::Active,
+            ViewType::DeletedOnly => row.lifecycle == Lifecycle::Deleted,
+            ViewType::All => true,
+        })
+        .filter(|row| query.clauses.iter().all(|clause| holds(row, clause, query)))
+        .collect();
+    found.sort_by(|a, b| compare(a, b, query));
+    let rest = found.iter().skip(query.offset);
+    RunPage {
+        runs: rest.clone().take(query.limit).map(|row| (*row).clone()).collect(),
+        more: rest.count() > query.limit,
+    }
+}
+
+enum Held {
+    Number(Option<f64>),
+    Text(Option<String>),
+}
+
+fn held(row: &RunRow, field: &Field<RunAttribute>, query: &RunQuery) -> Held {
+    let text = |text: &str| Held::Text(Some(text.to_owned()));
+    match field {
+        Field::Metric(key) => Held::Number(row.metric(key).map(|point| point.value)),
+        Field::Param(key) => Held::Text(row.param(key).map(str::to_owned)),
+        Field::Tag(key) => Held::Text(row.tag(key).map(str::to_owned)),
+        Field::Attribute(attribute) => match attribute {
+            RunAttribute::Id => text(&row.id.to_string()),
+            RunAttribute::Name => text(&row.name),
+            RunAttribute::User => text(&row.user),
+            RunAttribute::Status => text(row.status.as_str()),
+            RunAttribute::StartTime => Held::Number(Some(row.start_ms as f64)),
+            RunAttribute::EndTime => Held::Number(row.end_ms.map(|ms| ms as f64)),
+            RunAttribute::ArtifactUri => {
+                let root = query.artifact_roots.get(&row.experiment);
+                Held::Text(root.map(|root| format!("{root}/{}/artifacts", row.id)))
+            }
+            RunAttribute::Description if row.description.is_empty() => Held::Text(None),
+            RunAttribute::Description => text(&row.description),
+        },
+        Field::Dataset(_) => Held::Text(None),
+    }
+}
+
+fn holds(row: &RunRow, clause: &Clause<RunAttribute>, query: &RunQuery) -> bool {
+    if let Field::Dataset(field) = &clause.field {
+        return row.datasets.iter().any(|dataset| {
+            let value = match field {
+                DatasetField::Name => Some(dataset.name.as_str()),
+                DatasetField::Digest => Some(dataset.digest.as_str()),
+                DatasetField::Context => crate::rows::lookup(&dataset.tags, CONTEXT_TAG),
+            };
+            clause.condition.holds_for_text(value)
+        });
+    }
+    match held(row, &clause.field, query) {
+        Held::Number(value) => clause.condition.holds_for_number(value),
+        Held::Text(value) => clause.condition.holds_for_text(value.as_deref()),
+    }
+}
+
+fn compare(a: &RunRow, b: &RunRow, query: &RunQuery) -> Ordering {
+    let directed = |order: Ordering, ascending| if ascending { order } else { order.reverse() };
+    for Order { field, ascending } in &query.order {
+        let order = match (held(a, field, query), held(b, field, query)) {
+            (Held::Number(Some(a)), Held::Number(Some(b))) if !a.is_nan() && !b.is_nan() => {
+                directed(a.partial_cmp(&b).expect("neither is NaN"), *ascending)
+            }
+            (Held::Text(Some(a)), Held::Text(Some(b))) => directed(a.cmp(&b), *ascending),
+            (Held::Number(a), Held::Number(b)) => {
+                let class = |value: Option<f64>| value.map_or(2, |value| i32::from(value.is_nan()));
+                class(a).cmp(&class(b))
+            }
+            (Held::Text(a), Held::Text(b)) => a.is_none().cmp(&b.is_none()),
+            _ => unreachable!("a field is always of one kind"),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    b.start_ms.cmp(&a.start_ms).then(a.id.cmp(&b.id))
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[abA]{0,2}",
+        1 => "x{31}[ab]{0,3}",
+        1 => "é{15,17}[ab]{0,2}",
+        1 => "a\0[ab]{0,1}",
+    ]
+}
+
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => (-2i32..3).prop_map(f64::from),
+        1 => Just(f64::NAN),
+        1 => Just(-0.0),
+        1 => prop_oneof![Just(f64::INFINITY), Just(f64::NEG_INFINITY)],
+    ]
+}
+
+fn pairs() -> impl Strategy<Value = Vec<KeyValue>> {
+    prop::collection::btree_map("[ab]", text(), 0..3)
+        .prop_map(|map| map.into_iter().map(|(key, value)| KeyValue { key, value }).collect())
+}
+
+fn metrics() -> impl Strategy<Value = Vec<Metric>> {
+    let series = ("[ab]", prop_oneof![2 => Just(""), 1 => Just("m-1")]);
+    prop::collection::btree_map(series, (0i64..3, number()), 0..4).prop_map(|map| {
+        map.into_iter()
+            .map(|((key, model), (step, value))| Metric {
+                key,
+                context: MetricContext { model_id: model.into(), ..MetricContext::default() },
+                point: Point { step, timestamp_ms: 0, value },
+            })
+            .collect()
+    })
+}
+
+fn datasets() -> impl Strategy<Value = Vec<DatasetInput>> {
+    let dataset = (text(), prop::option::of(text())).prop_map(|(name, used_for)| DatasetInput {
+        digest: format!("d{}", name.len()),
+        name,
+        source_type: "local".into(),
+        source: "{}".into(),
+        schema: None,
+        profile: Some("{}".into()),
+        tags: used_for.into_iter().map(|value| KeyValue::new(CONTEXT_TAG, value)).collect(),
+    });
+    prop::collection::vec(dataset, 0..2)
+}
+
+fn rows() -> impl Strategy<Value = Vec<RunRow>> {
+    let status = prop::sample::select(&RunStatus::ALL[..]);
+    let words = (text(), text(), text(), status);
+    let times = (0i64..4, prop::option::of(0i64..4), any::<bool>(), 0u64..3);
+    let row = (words, times, pairs(), pairs(), metrics(), datasets());
+    prop::collection::vec((any::<[u8; 2]>(), row), 0..40).prop_map(|rows| {
+        rows.into_iter()
+            .enumerate()
+            .map(|(n, (random, (words, times, params, tags, metrics, datasets)))| {
+                let (name, user, description, status) = words;
+                let (start_ms, end_ms, deleted, experiment) = times;
+                let mut id = [n as u8; 16];
+                id[..2].copy_from_slice(&random);
+                RunRow {
+                    id: RunId::new(id),
+                    experiment: ExperimentId(experiment),
+                    name,
+                    user,
+                    status,
+                    lifecycle: if deleted { Lifecycle::Deleted } else { Lifecycle::Active },
+                    start_ms,
+                    end_ms,
+                    deleted_ms: deleted.then_some(1),
+                    description,
+                    params,
+                    tags,
+                    metrics,
+                    datasets,
+                    model_inputs: Vec::new(),
+                    model_outputs: Vec::new(),
+                    conflicted_params: vec!["a".into()],
+                }
+            })
+            .collect()
+    })
+}
+
+fn relation() -> impl Strategy<Value = Relation> {
+    prop::sample::select(
+        &[
+            Relation::Equal,
+            Relation::NotEqual,
+            Relation::Less,
+            Relation::LessOrEqual,
+            Relation::Greater,
+            Relation::GreaterOrEqual,
+        ][..],
+    )
+}
+
+fn number_condition() -> impl Strategy<Value = Condition> {
+    let value = prop_oneof![3 => number(), 1 => -2.0..3.0];
+    (relation(), value).prop_map(|(relation, value)| Condition::Number(relation, value))
+}
+
+fn text_condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        3 => text().prop_map(Condition::Equal),
+        1 => text().prop_map(Condition::NotEqual),
+        2 => (text(), "[%_a]{0,2}")
+            .prop_map(|(start, end)| Condition::Like(Pattern::like(&(start + &end)))),
+        1 => "[%_abA]{0,3}".prop_map(|pattern| Condition::Like(Pattern::ilike(&pattern))),
+        1 => prop::collection::vec(text(), 1..3).prop_map(Condition::In),
+        1 => prop::collection::vec(text(), 1..3).prop_map(Condition::NotIn),
+        1 => Just(Condition::IsNull),
+        1 => Just(Condition::IsNotNull),
+    ]
+}
+
+fn number_field() -> impl Strategy<Value = Field<RunAttribute>> {
+    prop_oneof![
+        // No run has a metric `c`.
+        3 => "[abc]".prop_map(Field::Metric),
+        1 => Just(Field::Attribute(RunAttribute::StartTime)),
+        1 => Just(Field::Attribute(RunAttribute::EndTime)),
+    ]
+}
+
+fn text_field() -> impl Strategy<Value = Field<RunAttribute>> {
+    let attributes = &[
+        RunAttribute::Id,
+        RunAttribute::Name,
+        RunAttribute::User,
+        RunAttribute::Status,
+        RunAttribute::ArtifactUri,
+        RunAttribute::Description,
+    ][..];
+    prop_oneof![
+        2 => "[abc]".prop_map(Field::Param),
+        2 => "[abc]".prop_map(Field::Tag),
+        1 => prop::sample::select(attributes).prop_map(Field::Attribute),
+    ]
+}
+
+fn clause() -> impl Strategy<Value = Clause<RunAttribute>> {
+    let dataset = prop::sample::select(
+        &[DatasetField::Name, DatasetField::Digest, DatasetField::Context][..],
+    );
+    prop_oneof![
+        3 => (number_field(), number_condition()),
+        3 => (text_field(), text_condition()),
+        1 => (dataset.prop_map(Field::Dataset), text_condition()),
+    ]
+    .prop_map(|(field, condition)| Clause { field, condition })
+}
+
+fn query() -> impl Strategy<Value = RunQuery> {
+    let order = (prop_oneof![number_field(), text_field()], any::<bool>())
+        .prop_map(|(field, ascending)| Order { field, ascending });
+    (
+        prop::collection::vec((0u64..4).prop_map(ExperimentId), 0..4),
+        prop::sample::select(&[ViewType::ActiveOnly, ViewType::DeletedOnly, ViewType::All][..]),
+        prop::collection::vec(clause(), 0..3),
+        prop::collection::vec(order, 0..3),
+        prop_oneof![2 => Just(0), 1 => 0usize..20],
+        prop_oneof![2 => 0usize..4, 1 => Just(100), 1 => Just(usize::MAX)],
+    )
+        .prop_map(|(experiments, view, clauses, order, offset, limit)| RunQuery {
+            experiments,
+            view,
+            clauses,
+            order,
+            offset,
+            limit,
+            artifact_roots: [(ExperimentId(1), "files:/1".to_owned())].into(),
+            dataset_context_tag: CONTEXT_TAG.into(),
+        })
+}
+
+/// By their text: NaN is not equal to itself.
+fn shown(page: &RunPage) -> String {
+    format!("{page:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_index_answers_what_reading_every_row_does(
+        rows in rows(), queries in prop::collection::vec(query(), 40),
+    ) {
+        let (_db, snapshot) = holding(&rows).expect("memory does not fail");
+        for query in queries {
+            let page = search_runs(&snapshot, &query).expect("memory does not fail");
+            prop_assert_eq!(shown(&page), shown(&reference(&rows, &query)), "{:?}", query);
+        }
+    }
+
+    #[test]
+    fn pages_are_parts_of_the_whole(rows in rows(), query in query(), limit in 1usize..5) {
+        let (_db, snapshot) = holding(&rows).expect("memory does not fail");
+        let whole = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
+        let whole = search_runs(&snapshot, &whole).expect("memory does not fail");
+        let mut pages = RunPage { runs: Vec::new(), more: true };
+        while pages.more {
+            let query = RunQuery { offset: pages.runs.len(), limit, ..query.clone() };
+            let page = search_runs(&snapshot, &query).expect("memory does not fail");
+            pages.runs.extend(page.runs);
+            pages.more = page.more;
+        }
+        prop_assert_eq!(shown(&pages), shown(&whole));
+    }
+}
+
+/// Enough runs that a walk in order is chosen over reading all that a clause leaves.
+#[test]
+fn many_runs_are_found_in_order_by_every_plan() -> Result<(), StoreError> {
+    let row = |n: u64| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let value = match n % 7 {
+            0 => f64::NAN,
+            rest => (n * 37 % 1_001) as f64 / rest as f64,
+        };
+        let metric = Metric {
+            key: "loss".into(),
+            context: MetricContext::default(),
+            point: Point { step: 0, timestamp_ms: 0, value },
+        };
+        RunRow {
+            id: RunId::new(id),
+            experiment: ExperimentId(n % 3),
+            name: format!("run-{n}"),
+            user: String::new(),
+            status: RunStatus::ALL[(n % 5) as usize],
+            lifecycle: if n % 10 == 3 { Lifecycle::Deleted } else { Lifecycle::Active },
+            start_ms: (n / 3) as i64,
+            end_ms: None,
+            deleted_ms: None,
+            description: String::new(),
+            params: vec![KeyValue::new("depth", (n % 4).to_string())],
+            tags: vec![KeyValue::new("host", format!("{}-{}", "h".repeat(31), n % 50))],
+            metrics: if n.is_multiple_of(4) { Vec::new() } else { vec![metric] },
+            datasets: Vec::new(),
+            model_inputs: Vec::new(),
+            model_outputs: Vec::new(),
+            conflicted_params: Vec::new(),
+        }
+    };
+    let rows: Vec<RunRow> = (0..6_000).map(row).collect();
+    let (_db, snapshot) = holding(&rows)?;
+    for filter in [
+        "",
+        "params.depth = '1'",
+        "metrics.loss > 10 AND metrics.loss <= 90.5",
+        "metrics.loss != 7 AND status = 'FINISHED'",
+        "tags.host = 'hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-7'",
+        "tags.host LIKE 'hhhh%-4_' AND params.depth IS NOT NULL",
+        "start_time < 40.5 AND metrics.loss > 1",
+        "metrics.loss > 3 AND metrics.loss < 2",
+        "params.none = 'x'",
+        "run_name LIKE '%7'",
+    ] {
+        for order in [
+            &[][..],
+            &["metrics.loss"],
+            &["metrics.loss DESC", "params.depth"],
+            &["tags.host", "start_time"],
+            &["params.none DESC"],
+            &["status", "metrics.loss DESC"],
+            &["start_time"],
+        ] {
+            for (offset, limit) in [(0, 20), (1_970, 50), (0, 10_000)] {
+                let query = RunQuery {
+                    experiments: vec![ExperimentId(2), ExperimentId(0), ExperimentId(2)],
+                    clauses: parse_filter(&RUNS, filter).expect("a filter"),
+                    order: parse_order(&RUNS, order).expect("an order"),
+                    offset,
+                    limit,
+                    ..RunQuery::default()
+                };
+                let page = search_runs(&snapshot, &query)?;
+                let same = shown(&page) == shown(&reference(&rows, &query));
+                assert!(same, "{filter:?} {order:?} {offset} {limit}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_protocol_maps_its_tags_to_attributes() -> Result<(), StoreError> {
+    let mut query = RunQuery {
+        clauses: parse_filter(&RUNS, "tags.`their.name` = 'a'").expect("a filter"),
+        order: parse_order(&RUNS, &["tags.their.note"]).expect("an order"),
+        ..RunQuery::default()
+    };
+    query.map_fields(|field| match field {
+        Field::Tag(key) if key == "their.name" => Field::Attribute(RunAttribute::Name),
+        Field::Tag(key) if key == "their.note" => Field::Attribute(RunAttribute::Description),
+        other => other,
+    });
+    assert!(query.names(&Field::Attribute(RunAttribute::Name)));
+    assert!(query.names(&Field::Attribute(RunAttribute::Description)));
+    assert!(!query.names(&Field::Attribute(RunAttribute::ArtifactUri)));
+    Ok(())
+}

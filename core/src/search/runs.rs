@@ -1,0 +1,125 @@
+//! Searching runs: the query, the page, and how experiments' runs come together.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::run_walk::{Rows, RunWalk};
+use super::{Clause, Field, Order, RunAttribute};
+use crate::ids::ExperimentId;
+use crate::rows::{Lifecycle, RunRow};
+use crate::store::{Snapshot, StoreError};
+
+/// Whether rows in use, deleted ones or both are searched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ViewType {
+    /// Those in use.
+    #[default]
+    ActiveOnly,
+    /// Those in the bin.
+    DeletedOnly,
+    /// Both.
+    All,
+}
+
+impl ViewType {
+    /// Whether a row is seen.
+    pub fn shows(self, lifecycle: Lifecycle) -> bool {
+        match self {
+            Self::ActiveOnly => lifecycle == Lifecycle::Active,
+            Self::DeletedOnly => lifecycle == Lifecycle::Deleted,
+            Self::All => true,
+        }
+    }
+}
+
+/// Which runs to find, in which order, and which of them to return.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunQuery {
+    /// The experiments whose runs are searched.
+    pub experiments: Vec<ExperimentId>,
+    /// Whether deleted runs are searched.
+    pub view: ViewType,
+    /// What must hold: see [`parse_filter`](super::parse_filter) with [`RUNS`](super::RUNS).
+    pub clauses: Vec<Clause<RunAttribute>>,
+    /// What to sort by. What is a tie then goes by start, the latest first, and by id.
+    pub order: Vec<Order<RunAttribute>>,
+    /// How many to leave out.
+    pub offset: usize,
+    /// How many to return.
+    pub limit: usize,
+    /// Where clients find the artifacts of each experiment. Only the client protocol knows; a
+    /// run's are at `<root>/<run>/artifacts`, and of others no `artifact_uri` is known. Needed
+    /// only if [`RunQuery::names`] the artifact URI.
+    pub artifact_roots: BTreeMap<ExperimentId, String>,
+    /// The tag that holds what a dataset was used for, in the client protocol's words.
+    pub dataset_context_tag: String,
+}
+
+impl RunQuery {
+    /// Changes what the clauses and the order name: client protocols have tags that are
+    /// attributes here.
+    pub fn map_fields(&mut self, map: impl Fn(Field<RunAttribute>) -> Field<RunAttribute>) {
+        let clauses = self.clauses.iter_mut().map(|clause| &mut clause.field);
+        let order = self.order.iter_mut().map(|order| &mut order.field);
+        for field in clauses.chain(order) {
+            *field = map(field.clone());
+        }
+    }
+
+    /// Whether a clause or the order names a field.
+    pub fn names(&self, field: &Field<RunAttribute>) -> bool {
+        self.fields().any(|named| named == field)
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Field<RunAttribute>> {
+        let order = self.order.iter().map(|order| &order.field);
+        self.clauses.iter().map(|clause| &clause.field).chain(order)
+    }
+}
+
+/// Some of the runs that a query finds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunPage {
+    /// The runs, in order.
+    pub runs: Vec<RunRow>,
+    /// Whether there are more after them.
+    pub more: bool,
+}
+
+/// Finds runs.
+pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, StoreError> {
+    let rows = Rows::open(snapshot)?;
+    let mut experiments = query.experiments.clone();
+    experiments.sort_unstable();
+    experiments.dedup();
+
+    // The next run of each experiment; the least of them is the next of all.
+    let mut walks = Vec::with_capacity(experiments.len());
+    let mut heads = BinaryHeap::with_capacity(experiments.len());
+    for experiment in experiments {
+        let mut walk = RunWalk::plan(snapshot, &rows, query, experiment)?;
+        if let Some(found) = walk.next_found()? {
+            heads.push(Reverse((found, walks.len())));
+        }
+        walks.push(walk);
+    }
+
+    let mut page = RunPage::default();
+    let mut skipped = 0;
+    while let Some(mut head) = heads.peek_mut() {
+        let Reverse((found, walk)) = &mut *head;
+        if skipped < query.offset {
+            skipped += 1;
+        } else if page.runs.len() == query.limit {
+            page.more = true;
+            return Ok(page);
+        } else {
+            page.runs.extend(rows.whole(found.number)?);
+        }
+        match walks[*walk].next_found()? {
+            Some(next) => *found = next,
+            None => drop(std::collections::binary_heap::PeekMut::pop(head)),
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,100 @@
+//! Sort keys: bytes that compare as rows are to be sorted.
+//!
+//! One comparison of bytes stands for a whole order_by, and two keys are never equal, because
+//! every key ends in the row's id.
+
+use crate::index::value_key;
+
+/// What a row is sorted by at one place of the order.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sorted<'a> {
+    Number(Option<f64>),
+    Integer(Option<i64>),
+    Text(Option<&'a str>),
+}
+
+/// What has a value comes first, then NaN, then what has none, whichever the direction.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Class {
+    Value = 0,
+    NotANumber = 1,
+    Missing = 2,
+}
+
+/// Appends one place of the order.
+pub(super) fn push(key: &mut Vec<u8>, value: Sorted<'_>, ascending: bool) {
+    let class = match value {
+        Sorted::Number(Some(number)) if number.is_nan() => Class::NotANumber,
+        Sorted::Number(Some(_)) | Sorted::Integer(Some(_)) | Sorted::Text(Some(_)) => Class::Value,
+        Sorted::Number(None) | Sorted::Integer(None) | Sorted::Text(None) => Class::Missing,
+    };
+    key.push(class as u8);
+    let start = key.len();
+    match value {
+        Sorted::Number(Some(number)) => key.extend_from_slice(&value_key::number(number)),
+        Sorted::Integer(Some(integer)) => key.extend_from_slice(&value_key::integer(integer)),
+        Sorted::Text(Some(text)) => push_text(key, text),
+        Sorted::Number(None) | Sorted::Integer(None) | Sorted::Text(None) => {}
+    }
+    if !ascending {
+        for byte in &mut key[start..] {
+            *byte = !*byte;
+        }
+    }
+}
+
+/// Two zeros end a text, so that one sorts before those it starts; a zero in it is escaped.
+fn push_text(key: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        key.push(byte);
+        if byte == 0 {
+            key.push(u8::MAX);
+        }
+    }
+    key.extend_from_slice(&[0, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys(first: Sorted<'_>, second: i64, ascending: bool) -> Vec<u8> {
+        let mut key = Vec::new();
+        push(&mut key, first, ascending);
+        push(&mut key, Sorted::Integer(Some(second)), true);
+        key
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_their_values_do(
+            a in proptest::option::of("[\0\x01a]{0,4}"),
+            b in proptest::option::of("[\0\x01a]{0,4}"),
+            then: [i64; 2],
+            ascending: bool,
+        ) {
+            let order = match (&a, &b) {
+                (Some(a), Some(b)) if ascending => a.cmp(b),
+                (Some(a), Some(b)) => b.cmp(a),
+                (a, b) => a.is_none().cmp(&b.is_none()),
+            };
+            let key = |text: &Option<String>, n| keys(Sorted::Text(text.as_deref()), n, ascending);
+            prop_assert_eq!(key(&a, then[0]).cmp(&key(&b, then[1])), order.then(then[0].cmp(&then[1])));
+        }
+    }
+
+    #[test]
+    fn what_has_no_value_comes_last_both_ways() {
+        for ascending in [true, false] {
+            let key = |value| keys(Sorted::Number(value), 0, ascending);
+            let (value, nan, missing) = (key(Some(f64::INFINITY)), key(Some(f64::NAN)), key(None));
+            assert!(value < nan && nan < missing);
+            assert_eq!(key(Some(1.0)).cmp(&key(Some(2.0))) == Ordering::Less, ascending);
+        }
+    }
+}
