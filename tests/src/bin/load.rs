@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
+use futures_util::future::try_join_all;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request};
@@ -160,24 +161,34 @@ fn run_batch(run: &str, number: u64) -> Value {
     json!({ "run_id": run, "params": params, "tags": tags, "metrics": metrics })
 }
 
-/// What one connection does, until the budget is used up; returns how long each operation took.
-async fn work(
-    arguments: &Arguments,
-    mut connection: Connection,
-    experiment: &str,
+/// One connection, and the run of its own that it logs to unless it creates others.
+struct Worker {
+    connection: Connection,
     index: u64,
-    budget: &Budget,
-) -> Result<Vec<Duration>, Failure> {
-    let run = match arguments.scenario {
-        Scenario::Run => String::new(),
-        _ => connection.create_run(experiment, index).await?,
-    };
-    let history = format!("metrics/get-history?run_id={run}&run_uuid={run}&metric_key=metric-0");
+    run: String,
+}
+
+/// Connects, creates a run and logs what `history` shall read.
+async fn prepare(arguments: &Arguments, experiment: &str, index: u64) -> Result<Worker, Failure> {
+    let mut connection = Connection::open(&arguments.server).await?;
+    let run = connection.create_run(experiment, index).await?;
     if let Scenario::History = arguments.scenario {
         for number in 0..arguments.points.div_ceil(1000) {
             connection.post("runs/log-batch", &batch(&run, index, number, 1)).await?;
         }
     }
+    Ok(Worker { connection, index, run })
+}
+
+/// What one connection does, until the budget is used up; returns how long each operation took.
+async fn work(
+    arguments: &Arguments,
+    worker: Worker,
+    experiment: &str,
+    budget: &Budget,
+) -> Result<Vec<Duration>, Failure> {
+    let Worker { mut connection, index, run } = worker;
+    let history = format!("metrics/get-history?run_id={run}&run_uuid={run}&metric_key=metric-0");
     let mut took = Vec::new();
     let mut number = 0;
     while budget.take() {
@@ -224,25 +235,16 @@ async fn load(arguments: &Arguments) -> Result<Value, Failure> {
     let answer: Value = serde_json::from_slice(&answer)?;
     let experiment = answer["experiment_id"].as_str().ok_or("experiments/create named none")?;
 
+    let workers = (0..arguments.connections as u64).map(|i| prepare(arguments, experiment, i));
+    let workers = try_join_all(workers).await?;
+    let started = Instant::now();
     let budget = Budget {
         left: Cell::new(arguments.count),
-        ends: Instant::now() + Duration::from_secs_f64(arguments.seconds),
+        ends: started + Duration::from_secs_f64(arguments.seconds),
     };
-    let started = Instant::now();
-    let mut connections = Vec::new();
-    for _ in 0..arguments.connections {
-        connections.push(Connection::open(&arguments.server).await?);
-    }
-    let work = connections
-        .into_iter()
-        .zip(0..)
-        .map(|(connection, index)| work(arguments, connection, experiment, index, &budget));
-    let mut took = futures_util::future::try_join_all(work).await?.concat();
-    let seconds = match arguments.scenario {
-        // The points had to be logged first: only the reading counts.
-        Scenario::History => took.iter().sum::<Duration>().as_secs_f64(),
-        _ => started.elapsed().as_secs_f64(),
-    };
+    let work = workers.into_iter().map(|worker| work(arguments, worker, experiment, &budget));
+    let mut took = try_join_all(work).await?.concat();
+    let seconds = started.elapsed().as_secs_f64();
     took.sort();
     let at = |share: f64| took.get((took.len() as f64 * share) as usize).map(|t| t.as_micros());
     Ok(json!({
