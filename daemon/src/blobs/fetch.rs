@@ -103,8 +103,8 @@ pub struct Wanted {
     pub hash: BlobHash,
     /// Its size, as the entry says.
     pub size: u64,
-    /// The device whose entry it is.
-    pub uploaded_by: DeviceId,
+    /// The device whose entry it is, if that is known.
+    pub uploaded_by: Option<DeviceId>,
 }
 
 impl Blobs {
@@ -339,7 +339,7 @@ mod tests {
         Wanted {
             hash: BlobHash::new(*blake3::hash(bytes).as_bytes()),
             size: bytes.len() as u64,
-            uploaded_by: DeviceId::new([1; 32]),
+            uploaded_by: None,
         }
     }
 

@@ -6,9 +6,11 @@
 mod crash;
 mod error;
 mod fetch;
+mod fetcher;
 mod import;
 mod partial;
 mod protocol;
+mod queue;
 mod serve;
 mod store;
 #[cfg(test)]
@@ -17,8 +19,10 @@ mod tree;
 
 pub use error::BlobError;
 pub use fetch::{FetchError, Wanted};
+pub use fetcher::{Fetcher, Grant, NotFetched, QueueFull, Surroundings};
 pub use import::Imported;
 pub use protocol::{ALPN, CLOSE_NOT_A_MEMBER, MAX_BLOB_BYTES};
+pub use queue::Progress;
 pub use serve::{Admits, Gate, Grants, Provider};
 pub use store::{Blobs, Usage};
 pub use tree::GROUP_BYTES;
