@@ -22,5 +22,6 @@ pub mod rows;
 pub mod search;
 pub mod series;
 pub mod store;
+pub mod sync;
 pub mod ticket;
 pub mod vector;

@@ -162,9 +162,14 @@ impl Membership {
         self.founder
     }
 
+    /// A member.
+    pub fn member(&self, device: &DeviceId) -> Option<&Member> {
+        self.members.get(device)
+    }
+
     /// What a device may do, if it is a member.
     pub fn role(&self, device: &DeviceId) -> Option<Role> {
-        self.members.get(device).map(|member| member.role)
+        self.member(device).map(|member| member.role)
     }
 
     /// Whether a device's entries count.

@@ -41,6 +41,18 @@ pub(super) fn journal_of(key: &[u8; 48]) -> JournalId {
     JournalId { device: DeviceId::new(device), incarnation: Incarnation::new(incarnation) }
 }
 
+/// The row of an entry: the hash of the entry before it, and the entry as it is sent.
+fn place(entry: &Entry) -> Vec<u8> {
+    [entry.header().previous.as_bytes(), entry.stored()].concat()
+}
+
+/// Takes the row of an entry apart.
+pub(super) fn displace(row: &[u8]) -> Result<(EntryHash, &[u8]), StoreError> {
+    let (previous, stored) =
+        row.split_first_chunk().ok_or(StoreError::NotOurs("an entry in the store is damaged"))?;
+    Ok((EntryHash::new(*previous), stored))
+}
+
 /// The tables of journals, opened for one transaction.
 pub(super) struct Journals<'txn> {
     journals: Table<'txn, &'static [u8; 48], &'static [u8]>,
@@ -75,7 +87,8 @@ impl<'txn> Journals<'txn> {
             None => self.journals.len()? as u32,
         };
         debug_assert_eq!(held.map_or(Tip::START, |row| row.tip()).hash, entry.header().previous);
-        self.entries.insert((number, entry.header().number), entry.stored())?;
+        let placed = place(entry);
+        self.entries.insert((number, entry.header().number), placed.as_slice())?;
         let Tip { count, hash } = entry.tip();
         let bytes = held.map_or(0, |row| row.bytes) + entry.stored().len() as u64;
         let row = JournalRow { number, count, hash, bytes };
@@ -104,7 +117,7 @@ impl<'txn> Journals<'txn> {
         entry: u64,
     ) -> Result<Option<UnverifiedEntry>, StoreError> {
         let Some(bytes) = self.entries.get((journal_number, entry))? else { return Ok(None) };
-        Ok(Some(UnverifiedEntry::decode(journal, entry, bytes.value())?))
+        Ok(Some(UnverifiedEntry::decode(journal, entry, displace(bytes.value())?.1)?))
     }
 }
 

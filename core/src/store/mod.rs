@@ -27,7 +27,7 @@ pub use self::apply::OperationError;
 pub use self::error::StoreError;
 pub use self::ingest::{Fault, Ingested, MAX_WAITING};
 use self::meta::{Identity, Progress};
-pub use self::snapshot::{ArtifactEntry, Counts, JournalInfo, Snapshot};
+pub use self::snapshot::{ArtifactEntry, Chain, Counts, JournalInfo, Snapshot};
 use crate::act::{Act, ActKind, Role};
 use crate::clock::UnixMillis;
 use crate::edit::{Edit, TimedEdit};

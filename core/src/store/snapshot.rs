@@ -19,7 +19,7 @@ use super::tables::{
 use crate::act::Act;
 use crate::clock::Clock;
 use crate::entry::UnverifiedEntry;
-use crate::ids::{BlobHash, DocumentId, ExperimentId, JournalId, RunId, WorkspaceId};
+use crate::ids::{BlobHash, DocumentId, EntryHash, ExperimentId, JournalId, RunId, WorkspaceId};
 use crate::index::value_key::{self, Column};
 use crate::membership::{Membership, PlacedAct};
 use crate::operation::Operation;
@@ -41,6 +41,15 @@ pub struct JournalInfo {
     pub tip: Tip,
     /// The sum of the entries' stored lengths.
     pub bytes: u64,
+}
+
+/// Entries that follow one another in a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The hash of the entry before the first; zeros if there is none.
+    pub previous: EntryHash,
+    /// The entries as they are stored; at least one.
+    pub entries: Vec<Vec<u8>>,
 }
 
 /// How much of what a store holds.
@@ -239,28 +248,43 @@ impl Snapshot {
     }
 
     /// Entries of a journal from a number on, as they are stored, up to some bytes but at least
-    /// one; and the hash of the entry before them.
+    /// one.
     pub fn entries(
         &self,
         journal: &JournalId,
         from: u64,
         max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let chain = self.chain(journal, from, max_bytes, usize::MAX)?;
+        Ok(chain.map_or_else(Vec::new, |chain| chain.entries))
+    }
+
+    /// Entries of a journal from a number on, with the hash of the entry before them: up to some
+    /// bytes and some number, but at least one. None if there is no entry `from`.
+    pub fn chain(
+        &self,
+        journal: &JournalId,
+        from: u64,
+        max_bytes: usize,
+        max_entries: usize,
+    ) -> Result<Option<Chain>, StoreError> {
         let Some(number) = self.journal_row(journal)?.map(|row| row.number) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let table = self.txn.open_table(ENTRIES)?;
-        let mut entries = Vec::new();
+        let mut chain: Option<Chain> = None;
         let mut bytes = 0;
         for item in table.range((number, from)..=(number, u64::MAX))? {
-            let (_, entry) = item?;
-            bytes += entry.value().len();
-            if bytes > max_bytes && !entries.is_empty() {
-                break;
+            let (_, row) = item?;
+            let (previous, stored) = journals::displace(row.value())?;
+            bytes += stored.len();
+            match &mut chain {
+                None => chain = Some(Chain { previous, entries: vec![stored.to_vec()] }),
+                Some(held) if bytes > max_bytes || held.entries.len() >= max_entries => break,
+                Some(held) => held.entries.push(stored.to_vec()),
             }
-            entries.push(entry.value().to_vec());
         }
-        Ok(entries)
+        Ok(chain)
     }
 
     fn journal_row(&self, journal: &JournalId) -> Result<Option<JournalRow>, StoreError> {
@@ -309,7 +333,8 @@ impl Snapshot {
         at: u32,
     ) -> Result<Option<PlacedAct>, StoreError> {
         let Some(bytes) = entries.get((journal_number, entry_number))? else { return Ok(None) };
-        let entry = UnverifiedEntry::decode(journal, entry_number, bytes.value())?;
+        let (_, stored) = journals::displace(bytes.value())?;
+        let entry = UnverifiedEntry::decode(journal, entry_number, stored)?;
         let Some(operation) = entry.operations().get(at as usize) else { return Ok(None) };
         let Operation::Whole { content, .. } = operation else { return Ok(None) };
         let Ok(Some(act)) = Act::decode(content) else { return Ok(None) };

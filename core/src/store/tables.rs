@@ -12,7 +12,8 @@ use super::StoreError;
 pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta-1");
 /// A journal's id (device, incarnation) to its row.
 pub(crate) const JOURNALS: TableDefinition<&[u8; 48], &[u8]> = TableDefinition::new("journals-1");
-/// (local journal number, entry number) to the entry as it is kept and sent.
+/// (local journal number, entry number) to the hash of the entry before, which a peer is told, and
+/// the entry as it is kept and sent. See `journals::place`.
 pub(crate) const ENTRIES: TableDefinition<(u32, u64), &[u8]> = TableDefinition::new("entries-1");
 /// Blobs that this device may serve in this workspace: uploaded here or fetched from a member.
 pub(crate) const GRANTS: TableDefinition<&[u8; 32], ()> = TableDefinition::new("grants-1");

@@ -1,0 +1,19 @@
+//! Sync: what two devices say to each other until both hold the same entries.
+//!
+//! A [`Session`] is told what happened and says what to do. The daemon drives it over a stream of
+//! iroh, the simulator over a network that loses, repeats and reorders. `docs/protocol.md`
+//! describes the conversation and its bytes.
+
+mod message;
+mod receiving;
+mod sending;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use message::{
+    ALPN, Farewell, FirstEntry, Frame, MAX_ENTRIES, MAX_FIRST_ENTRY_BYTES, MAX_FRAME_BYTES,
+    MAX_TEXT_BYTES, Message, Obstacle, Scope, VERSION, frame_bytes,
+};
+pub use sending::WINDOW_BYTES;
+pub use session::{BATCH_BYTES, Ended, Held, Input, Output, Peering, Session, Status, SyncError};
