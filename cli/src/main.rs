@@ -1,2 +1,29 @@
 //! The one binary: `runmesh`.
-fn main() {}
+
+mod args;
+mod artifacts;
+mod client;
+mod command;
+mod demo;
+mod doctor;
+mod error;
+mod members;
+mod runs;
+mod screen;
+mod show;
+mod status;
+mod text;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let json = args.json;
+    match command::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(json),
+    }
+}

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use crate::act::Role;
 use crate::ids::{BlobHash, DeviceId, RunId, WorkspaceId};
 use crate::rows::{KeyValue, Lifecycle, MetricContext, RunStatus};
 
@@ -91,6 +92,8 @@ pub struct Status {
     pub pid: u32,
     /// Where HTTP listens.
     pub http: String,
+    /// Whether ML clients need the token.
+    pub clients_need_token: bool,
     /// Where peers reach it.
     pub peer_addresses: Vec<String>,
     /// When the daemon started.
@@ -113,6 +116,8 @@ pub struct Status {
     pub blobs: BlobStatus,
     /// Bytes on disk.
     pub disk: DiskStatus,
+    /// What moved since the daemon started.
+    pub traffic: Traffic,
     /// The other members known here.
     pub peers: Vec<Peer>,
     /// What a person should know, in sentences.
@@ -169,30 +174,21 @@ pub struct Peer {
     pub last_error: Option<String>,
 }
 
-/// What a member may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Read.
-    Reader,
-    /// Read and log.
-    #[default]
-    Writer,
-    /// Read, log, invite and remove.
-    Admin,
-}
-
 /// `POST invite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteRequest {
     /// What the joiner may do.
-    #[serde(default)]
+    #[serde(default = "writer")]
     pub role: Role,
     /// For how long the ticket is good; `None` is for ever.
     pub valid_for_ms: Option<u64>,
     /// How many devices may join by it.
     #[serde(default = "one")]
     pub uses: u32,
+}
+
+const fn writer() -> Role {
+    Role::Writer
 }
 
 const fn one() -> u32 {
@@ -247,18 +243,42 @@ pub struct SyncRequest {
 pub struct SyncReport {
     /// Peers that hold the same as this device now.
     pub peers: Vec<Named<DeviceId>>,
+    /// What moved while it waited.
+    pub moved: Traffic,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// What moved between this device and its peers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
     /// Entries that came in.
     pub entries_in: u64,
     /// Entries that went out.
     pub entries_out: u64,
-    /// Bytes that came in, entries and blobs.
-    pub bytes_in: u64,
-    /// Bytes that went out, entries and blobs.
-    pub bytes_out: u64,
-    /// Blobs that were fetched.
+    /// Blobs that came in.
     pub blobs_in: u64,
-    /// How long it took.
-    pub took_ms: u64,
+    /// Blobs that went out.
+    pub blobs_out: u64,
+    /// Bytes that came in, for entries, blobs and all that is said about them.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+}
+
+impl Traffic {
+    /// What moved between `before` and this.
+    #[must_use]
+    pub const fn since(&self, before: &Self) -> Self {
+        Self {
+            entries_in: self.entries_in.saturating_sub(before.entries_in),
+            entries_out: self.entries_out.saturating_sub(before.entries_out),
+            blobs_in: self.blobs_in.saturating_sub(before.blobs_in),
+            blobs_out: self.blobs_out.saturating_sub(before.blobs_out),
+            bytes_in: self.bytes_in.saturating_sub(before.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(before.bytes_out),
+        }
+    }
 }
 
 /// An element of the answer to `GET experiments`.
@@ -347,8 +367,6 @@ pub struct RunDetails {
     /// What lists show of it.
     #[serde(flatten)]
     pub run: Run,
-    /// The device that created it, if known.
-    pub device: Option<Named<DeviceId>>,
     /// Its series.
     pub series: Vec<MetricSummary>,
     /// Datasets it read, as (name, digest).

@@ -129,6 +129,16 @@ pub fn token_of(path: &Path) -> Result<Option<String>, HomeError> {
     Ok(read_if_there(&path.join("token"))?.map(|token| token.trim().to_owned()))
 }
 
+/// Whether a daemon has the home at `path` open.
+pub fn is_in_use(path: &Path) -> Result<bool, HomeError> {
+    let path = path.join("lock");
+    match File::open(&path) {
+        Ok(lock) => Ok(matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("open", &path)(error)),
+    }
+}
+
 impl Home {
     /// Opens the home at `path`, making it if it is not there.
     pub fn open(path: &Path) -> Result<Self, HomeError> {
@@ -353,11 +363,13 @@ mod tests {
         let path = dir.path().join("new/home");
         let home = Home::open(&path)?;
         let (key, token) = (*home.device_secret(), home.token().to_owned());
+        assert!(is_in_use(&path)?);
         match Home::open(&path) {
             Err(HomeError::InUse { pid, .. }) => assert_eq!(pid, std::process::id().to_string()),
             other => panic!("a second daemon got in: {other:?}"),
         }
         drop(home);
+        assert!(!is_in_use(&path)?);
         let home = Home::open(&path)?;
         assert_eq!((home.device_secret(), home.token()), (&key, token.as_str()));
         assert_eq!(token_of(&path)?, Some(token));

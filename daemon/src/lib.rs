@@ -4,6 +4,7 @@ pub mod app;
 pub mod blobs;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod home;
 pub mod http;
 pub mod workspace;

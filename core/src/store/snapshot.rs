@@ -160,6 +160,17 @@ impl Snapshot {
         Ok(number.map(|number| number.value()))
     }
 
+    /// Runs whose id in hex starts so, at most `limit` of them, by id.
+    pub fn runs_starting_with(&self, hex: &str, limit: usize) -> Result<Vec<RunId>, StoreError> {
+        let fill = |digit: &str| format!("{hex:.32}{}", digit.repeat(32 - hex.len().min(32)));
+        let (Ok(low), Ok(high)) = (fill("0").parse::<RunId>(), fill("f").parse::<RunId>()) else {
+            return Ok(Vec::new());
+        };
+        let table = self.txn.open_table(RUN_NUMBERS)?;
+        let range = table.range::<&[u8; 16]>(low.as_bytes()..=high.as_bytes())?.take(limit);
+        range.map(|item| Ok(RunId::new(*item?.0.value()))).collect()
+    }
+
     /// The run of a local number.
     pub fn run_by_number(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
         self.read_row(RUNS, number, "index-runs")

@@ -2,6 +2,7 @@
 
 mod guard;
 pub(crate) mod mlflow;
+mod native;
 
 use std::future::Future;
 use std::io;
@@ -20,6 +21,7 @@ pub fn router(app: Arc<App>) -> Router {
     let check_origin = from_fn_with_state(Arc::clone(&app), guard::check_origin);
     Router::new()
         .merge(mlflow::routes().layer(check_token))
+        .merge(native::routes(&app))
         .method_not_allowed_fallback(mlflow::method_not_allowed)
         .fallback(mlflow::not_found)
         .layer(check_origin)

@@ -3,7 +3,7 @@
 //! What is MLflow's own stays in here: the rest of the daemon does not know that a run's name is
 //! also a tag, or that an error has a `sqlstate`. `docs/mlflow.md` tells where we differ, and why.
 
-mod artifact_path;
+pub(crate) mod artifact_path;
 mod artifacts;
 mod download;
 mod error;

@@ -1,0 +1,288 @@
+//! The command line: what can be asked, and the help that says so.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use runmesh_core::api::Role;
+use runmesh_daemon::config::BlobPolicy;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it failed, or not everything is as it should be
+  2  the command line makes no sense
+  3  no daemon runs for this home
+  4  there is no such run, experiment or artifact
+  5  it was refused, as things are
+  6  it took longer than allowed";
+
+/// Peer-to-peer, offline-first experiment tracking
+#[derive(Debug, Parser)]
+#[command(name = "runmesh", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Args {
+    /// The folder that holds all a device has [default: the platform's data folder]
+    #[arg(long, global = true, env = "RUNMESH_HOME", value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the daemon of this home
+    Up(Up),
+    /// Stop the daemon of this home
+    Down,
+    /// Show how this device is doing
+    Status,
+    /// Print a ticket with which another device can join this workspace
+    Invite(Invite),
+    /// Join the workspace of a ticket, taking the runs of this device along
+    Join(Join),
+    /// List the other devices of the workspace
+    Peers,
+    /// List experiments
+    Experiments {
+        /// Deleted ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// List runs
+    Runs(Runs),
+    /// Show a run
+    Show {
+        /// The run's id, or the start of it
+        run: String,
+    },
+    /// List, get and put the files of a run
+    #[command(subcommand)]
+    Artifacts(Artifacts),
+    /// Show what connected devices lack of each other, or wait until they lack nothing
+    Sync(Sync),
+    /// Check that this home is sound
+    Doctor {
+        /// Drop everything derived and build it again
+        #[arg(long)]
+        rebuild: bool,
+    },
+    /// Print the token that clients need where one is needed (MLFLOW_TRACKING_TOKEN)
+    Token,
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// See it work: two devices log while apart, join, and end up with the same runs
+    Demo(Demo),
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Up {
+    /// Run in the background
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Where HTTP listens; port 0 is any that is free [default: 127.0.0.1:4747]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// The UDP port for other devices [default: the one of last time, first 4747]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) peer_port: Option<u16>,
+    /// Which blobs to fetch unasked: all, none or small:SIZE [default: small:16MiB]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) blobs: Option<BlobPolicy>,
+    /// A name other than loopback's that clients may use for this machine; repeatable
+    #[arg(long = "allowed-host", value_name = "NAME")]
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Whether ML clients need the token [default: if others can log in to this machine]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) require_token: Option<bool>,
+    /// What this device is called [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Leave the terminal's session: what --detach starts
+    #[arg(long, hide = true)]
+    pub(crate) background: bool,
+    /// Stop when standard input ends: for a parent that may be killed
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Invite {
+    /// What the joiner may do
+    #[arg(long, default_value = "writer")]
+    pub(crate) role: RoleArg,
+    /// For how long the ticket is good, as in 30m, 24h or 7d; or never
+    #[arg(long, default_value = "24h", value_name = "TIME", value_parser = valid_for)]
+    pub(crate) expires: ValidFor,
+    /// How many devices may join by it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) uses: u32,
+}
+
+/// For how long a ticket is good, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ValidFor(pub(crate) Option<u64>);
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArg {
+    Reader,
+    Writer,
+    Admin,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Reader => Self::Reader,
+            RoleArg::Writer => Self::Writer,
+            RoleArg::Admin => Self::Admin,
+        }
+    }
+}
+
+fn valid_for(text: &str) -> Result<ValidFor, String> {
+    if text == "never" {
+        return Ok(ValidFor(None));
+    }
+    duration_ms(text).map(|ms| ValidFor(Some(ms)))
+}
+
+fn duration_ms(text: &str) -> Result<u64, String> {
+    let span: jiff::Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let duration = span.to_duration(days).map_err(|error| error.to_string())?;
+    match u64::try_from(duration.as_millis()) {
+        Ok(ms) if ms > 0 => Ok(ms),
+        _ => Err("must lie in the future".to_owned()),
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Join {
+    /// What `runmesh invite` printed
+    pub(crate) ticket: String,
+    /// Leave the runs of this device where they are
+    #[arg(long)]
+    pub(crate) leave_behind: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Runs {
+    /// What to find, as in "metrics.loss < 0.1 and params.model = 'cnn'"
+    #[arg(default_value = "")]
+    pub(crate) filter: String,
+    /// In which order, as in "metrics.loss ASC"; repeatable [default: latest start first]
+    #[arg(long, short, value_name = "KEY [ASC|DESC]")]
+    pub(crate) order_by: Vec<String>,
+    /// An experiment's name or id; repeatable [default: all]
+    #[arg(long, short, value_name = "EXPERIMENT")]
+    pub(crate) experiment: Vec<String>,
+    /// How many to list at most
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// A column to show, as in metrics.loss or params.lr; repeatable [default: what differs]
+    #[arg(long, short, value_name = "KEY")]
+    pub(crate) column: Vec<String>,
+    /// Deleted runs instead of those in use
+    #[arg(long)]
+    pub(crate) deleted: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Artifacts {
+    /// List the files of a run
+    Ls {
+        /// The run's id, or the start of it
+        run: String,
+        /// A folder
+        #[arg(default_value = "")]
+        path: String,
+        /// What is in folders too
+        #[arg(long, short)]
+        recursive: bool,
+    },
+    /// Copy a file or folder of a run here
+    Get {
+        /// The run's id, or the start of it
+        run: String,
+        /// A file or folder; without one, everything
+        #[arg(default_value = "")]
+        path: String,
+        /// Where to put it; - is standard output [default: its name, here]
+        #[arg(long, short, value_name = "PATH")]
+        output: Option<PathBuf>,
+        /// Replace files that are here already
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Copy a file or folder from here to a run
+    Put {
+        /// The run's id, or the start of it
+        run: String,
+        /// What to copy
+        local: PathBuf,
+        /// Its path in the run [default: its name]
+        path: Option<String>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Sync {
+    /// Wait until this device and all connected ones hold the same
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// For how long to wait at most
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = duration_ms)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Leave at once, with 0 if both devices hold the same
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// How many models to train, on both devices together
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) runs: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(valid_for("30m"), Ok(ValidFor(Some(1_800_000))));
+        assert_eq!(valid_for("7d"), Ok(ValidFor(Some(7 * 86_400_000))));
+        assert_eq!(valid_for("never"), Ok(ValidFor(None)));
+        for wrong in ["", "soon", "-5m", "0s"] {
+            assert!(valid_for(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_required_token_may_be_said_in_short() {
+        let up = |args: &[&str]| {
+            let args = ["runmesh", "up"].iter().chain(args);
+            match Args::try_parse_from(args).expect("a command line").command {
+                Command::Up(up) => up.require_token,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(up(&[]), None);
+        assert_eq!(up(&["--require-token"]), Some(true));
+        assert_eq!(up(&["--require-token", "false"]), Some(false));
+    }
+}

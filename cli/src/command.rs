@@ -1,0 +1,63 @@
+//! Runs a command.
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use runmesh_daemon::home;
+
+use crate::args::{Args, Artifacts, Command};
+use crate::client::Client;
+use crate::error::CliError;
+use crate::screen::Screen;
+use crate::{artifacts, demo, doctor, members, runs, show, status, up};
+
+/// Does what the command line asks.
+pub(crate) fn run(args: Args) -> Result<(), CliError> {
+    let home = match args.home {
+        Some(home) => home,
+        None => home::default_path()?,
+    };
+    let screen = &mut Screen::new(args.json);
+    match args.command {
+        Command::Up(flags) => up::up(&home, &flags, screen),
+        Command::Down => up::down(&client(&home)?, screen),
+        Command::Status => status::status(&client(&home)?, screen),
+        Command::Invite(invite) => members::invite(&client(&home)?, &invite, screen),
+        Command::Join(join) => members::join(&client(&home)?, join, screen),
+        Command::Peers => members::peers(&client(&home)?, screen),
+        Command::Sync(sync) => members::sync(&client(&home)?, &sync, screen),
+        Command::Experiments { all } => runs::experiments(&client(&home)?, all, screen),
+        Command::Runs(search) => runs::runs(&client(&home)?, search, screen),
+        Command::Show { run } => show::show(&client(&home)?, &run, screen),
+        Command::Artifacts(Artifacts::Ls { run, path, recursive }) => {
+            artifacts::ls(&client(&home)?, &run, &path, recursive, screen)
+        }
+        Command::Artifacts(Artifacts::Get { run, path, output, force }) => {
+            artifacts::get(&client(&home)?, &run, &path, output, force, screen)
+        }
+        Command::Artifacts(Artifacts::Put { run, local, path }) => {
+            artifacts::put(&client(&home)?, &run, &local, path, screen)
+        }
+        Command::Doctor { rebuild } => doctor::doctor(&home, rebuild, screen),
+        Command::Token => token(home, screen),
+        Command::Completions { shell } => {
+            // The generator panics where it cannot write, so it writes to memory.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "runmesh", &mut script);
+            screen.bytes(&script)
+        }
+        Command::Demo(demo) => demo::demo(&demo, screen),
+    }
+}
+
+fn client(home: &Path) -> Result<Client, CliError> {
+    Client::of_home(home)
+}
+
+fn token(home: PathBuf, screen: &mut Screen) -> Result<(), CliError> {
+    let token = home::token_of(&home)?.ok_or(CliError::NoDaemon { home })?;
+    if screen.is_json() {
+        return screen.json(&serde_json::json!({ "token": token }));
+    }
+    screen.line(&token)
+}

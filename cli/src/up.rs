@@ -1,0 +1,310 @@
+//! `runmesh up` and `runmesh down`: starts and stops the daemon of a home.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::future::Future;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runmesh_core::api::Status;
+use runmesh_daemon::config::Config;
+use runmesh_daemon::daemon::Daemon;
+use runmesh_daemon::home::{self, Home};
+
+use crate::args::Up;
+use crate::client::{Client, reachable};
+use crate::error::CliError;
+use crate::screen::{Screen, Tone};
+use crate::text::clean;
+
+/// How long a daemon may take to start or stop: a crash may have left much to go through again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often we look whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A log larger than this is set aside at the next start.
+const MAX_LOG_BYTES: u64 = 8 << 20;
+
+/// Starts the daemon of the home at `home`.
+pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), CliError> {
+    if flags.detach {
+        return detach(home, flags, screen);
+    }
+    if flags.background {
+        leave_session();
+    }
+    start_log(flags.background);
+    let config = configured(home, flags)?;
+    let home = Home::open(home)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let path = home.path().to_owned();
+        let daemon = Daemon::start(home, config).await?;
+        let status = tokio::task::spawn_blocking(|| ask_status(path)).await;
+        let status = status.map_err(io::Error::from).map_err(CliError::from).flatten();
+        if let Err(error) = status.and_then(|status| show_ready(&status, screen)) {
+            daemon.stop().await?;
+            return Err(error);
+        }
+        Ok(daemon.run_until(told_to_stop(flags.with_parent)).await?)
+    })
+}
+
+fn ask_status(home: PathBuf) -> Result<Status, CliError> {
+    Client::of_home(&home)?.get("status", &[])
+}
+
+/// The configuration of the home, with the flags over it.
+fn configured(home: &Path, flags: &Up) -> Result<Config, CliError> {
+    let mut config = Config::load(home)?;
+    let Up { http, peer_port, blobs, allowed_hosts, require_token, name, .. } = flags;
+    config.http = http.unwrap_or(config.http);
+    config.peer_port = peer_port.or(config.peer_port);
+    config.blobs = blobs.unwrap_or(config.blobs);
+    config.allowed_hosts.extend(allowed_hosts.iter().cloned());
+    config.require_token = require_token.or(config.require_token);
+    if let Some(name) = name {
+        config.name.clone_from(name);
+    }
+    Ok(config)
+}
+
+fn show_ready(status: &Status, screen: &mut Screen) -> Result<(), CliError> {
+    if screen.is_json() {
+        return screen.json(status);
+    }
+    let name = screen.toned(&clean(&status.device.name), Tone::Strong);
+    let device = status.device.id.short();
+    screen.line(&format!("runmesh {} is up: device {name} ({device})", status.version))?;
+    let mut facts = vec![
+        ("log", format!("export MLFLOW_TRACKING_URI=http://{}", reachable(&status.http))),
+        ("see", "runmesh runs".to_owned()),
+        ("pair", "runmesh invite".to_owned()),
+        ("stop", "runmesh down".to_owned()),
+    ];
+    if status.clients_need_token {
+        facts.insert(1, ("token", "export MLFLOW_TRACKING_TOKEN=$(runmesh token)".to_owned()));
+    }
+    screen.facts(facts)
+}
+
+/// Ends when the person, the system or the parent says so.
+async fn told_to_stop(with_parent: bool) {
+    tokio::select! {
+        () = signalled() => {}
+        () = parent_gone(), if with_parent => {}
+    }
+}
+
+#[cfg(unix)]
+pub(crate) async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).expect("these signals can be listened to");
+    let mut interrupt = listen(SignalKind::interrupt());
+    let mut terminate = listen(SignalKind::terminate());
+    let mut hang_up = listen(SignalKind::hangup());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) async fn signalled() {
+    // Where nothing can be listened to, nothing comes.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends when standard input does: the parent holds its other end, and is gone with it.
+fn parent_gone() -> impl Future<Output = ()> {
+    let (gone, heard) = tokio::sync::oneshot::channel();
+    // A thread of its own, because a blocked read would keep the runtime from ending.
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = gone.send(());
+    });
+    async { heard.await.unwrap_or(()) }
+}
+
+fn leave_session() {
+    #[cfg(unix)]
+    // Fails only where we lead a group already, and then there is nothing to leave.
+    let _ = rustix::process::setsid();
+}
+
+fn start_log(to_file: bool) {
+    use tracing_subscriber::EnvFilter;
+    let wanted = EnvFilter::try_from_env("RUNMESH_LOG");
+    let filter = wanted.unwrap_or_else(|_| EnvFilter::new("warn,runmesh_daemon=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Fails only where a test has started one already.
+    let _ = log
+        .with_ansi(
+            !to_file && anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
+        )
+        .try_init();
+}
+
+/// Starts the daemon in the background, and waits until it answers.
+fn detach(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), CliError> {
+    let folder = home.join("log");
+    let path = folder.join("daemon.log");
+    let file = |doing| {
+        let path = path.clone();
+        move |source| CliError::File { doing, path, source }
+    };
+    private_dir(&folder).map_err(file("make"))?;
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LOG_BYTES) {
+        fs::rename(&path, folder.join("daemon.log.1")).map_err(file("move"))?;
+    }
+    let log = OpenOptions::new().create(true).append(true).open(&path).map_err(file("write"))?;
+    let from = log.metadata().map_err(file("read"))?.len();
+    let mut command = program(home)?;
+    let log_for_errors = log.try_clone().map_err(file("write"))?;
+    command.arg("up").args(flags.again()).arg("--background");
+    command.stdin(Stdio::null()).stdout(log).stderr(log_for_errors);
+    let mut child = spawn(command)?;
+    let client = match wait_until_up(&mut child, home) {
+        Ok(client) => client,
+        Err(CliError::NotStarted { exit, .. }) => {
+            let log = read_from(&path, from).map_err(file("read"))?;
+            return Err(CliError::NotStarted { log, exit });
+        }
+        Err(error) => return Err(error),
+    };
+    show_ready(&client.get("status", &[])?, screen)
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn read_from(path: &Path, from: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// This program again, for the home at `home`.
+pub(crate) fn program(home: &Path) -> Result<Command, CliError> {
+    let path = std::env::current_exe()?;
+    let home = std::path::absolute(home)?;
+    let mut command = Command::new(path);
+    command.arg("--home").arg(home);
+    Ok(command)
+}
+
+/// Starts a program.
+pub(crate) fn spawn(mut command: Command) -> Result<Child, CliError> {
+    command.spawn().map_err(|source| {
+        let path = PathBuf::from(command.get_program());
+        CliError::Spawn { path, source }
+    })
+}
+
+/// Waits until the daemon that is `child` answers.
+pub(crate) fn wait_until_up(child: &mut Child, home: &Path) -> Result<Client, CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let exit = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+            return Err(CliError::NotStarted { log: String::new(), exit: exit.max(1) });
+        }
+        let client = Client::of_home(home);
+        if let Ok(client) = client
+            && client.daemon().pid == child.id()
+            && client.get::<Status>("status", &[]).is_ok()
+        {
+            return Ok(client);
+        }
+        if Instant::now() > deadline {
+            return Err(CliError::NotStarted { log: String::new(), exit: 6 });
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+impl Up {
+    /// The flags as they are written, for a daemon in the background.
+    fn again(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        let mut add = |flag: &str, value: Option<String>| {
+            args.extend(value.map(|value| format!("{flag}={value}").into()));
+        };
+        add("--http", self.http.map(|http| http.to_string()));
+        add("--peer-port", self.peer_port.map(|port| port.to_string()));
+        add("--blobs", self.blobs.map(|blobs| blobs.to_string()));
+        add("--require-token", self.require_token.map(|token| token.to_string()));
+        add("--name", self.name.clone());
+        for host in &self.allowed_hosts {
+            add("--allowed-host", Some(host.clone()));
+        }
+        args
+    }
+}
+
+/// Stops the daemon, and waits until its home is free.
+pub(crate) fn down(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
+    let pid = client.daemon().pid;
+    let _: () = client.post("shutdown", &())?;
+    let deadline = Instant::now() + PATIENCE;
+    while home::is_in_use(client.home())? {
+        if Instant::now() > deadline {
+            return Err(CliError::NotStopped { pid });
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    if screen.is_json() {
+        return screen.json(&serde_json::json!({ "stopped": pid }));
+    }
+    screen.line("runmesh is down")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn flags(args: &[OsString]) -> Up {
+        let args = [OsString::from("runmesh"), "up".into()].into_iter().chain(args.to_vec());
+        match Args::try_parse_from(args).expect("a command line").command {
+            Command::Up(up) => up,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_daemon_in_the_background_gets_the_same_flags() {
+        let written = ["--http=[::1]:0", "--peer-port=7", "--blobs=small:1500", "--name=-x y"];
+        let written = written.into_iter().chain(["--require-token=false", "--allowed-host=a"]);
+        let written: Vec<OsString> = written.chain(["--allowed-host=b"]).map(Into::into).collect();
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let config = |up: &Up| configured(dir.path(), up).expect("a configuration");
+        let up = flags(&written);
+        assert_eq!(config(&flags(&up.again())), config(&up));
+        assert_eq!(config(&up).name, "-x y");
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let text = "name = 'file'\npeer_port = 9\nblobs = 'none'\n";
+        fs::write(dir.path().join("config.toml"), text).expect("a file");
+        let config = configured(dir.path(), &flags(&["--name=flag".into()]));
+        let config = config.expect("a configuration");
+        assert_eq!((config.name.as_str(), config.peer_port), ("flag", Some(9)));
+    }
+}

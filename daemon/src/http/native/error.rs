@@ -1,0 +1,136 @@
+//! What can go wrong with a request of the native API, and how it is told.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
+use runmesh_core::search::SearchError;
+use runmesh_core::store::StoreError;
+
+use crate::WriteError;
+use crate::blobs::BlobError;
+
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("this daemon has no such route; it is runmesh {}", env!("CARGO_PKG_VERSION"))]
+    NoSuchRoute,
+    #[error("another device listens here")]
+    WrongDevice,
+    #[error("the token of this home is needed")]
+    Unauthorized,
+    #[error("the request cannot be read: {0}")]
+    Invalid(String),
+    #[error("no experiment has the name or id {0:?}")]
+    NoSuchExperiment(String),
+    #[error("the search cannot be understood: {0}")]
+    Search(#[from] SearchError),
+    #[error("no run has an id that starts with {0:?}")]
+    NoSuchRun(String),
+    #[error("{0:?} is not the start of a run's id")]
+    NotARun(String),
+    #[error("{count} runs and more have an id that starts with {start:?}")]
+    Ambiguous { start: String, count: usize },
+    #[error("run {run} has no artifact {path:?}")]
+    NoSuchArtifact { run: String, path: String },
+    #[error("{0:?} cannot be the path of an artifact")]
+    BadPath(String),
+    #[error("the bytes of {path:?} are not on this device")]
+    BlobElsewhere { path: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error("the disk cannot be measured")]
+    Disk(#[source] std::io::Error),
+    #[error("the request's work broke off")]
+    Died(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    const fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoSuchRoute
+            | Self::NoSuchRun(_)
+            | Self::Ambiguous { .. }
+            | Self::NoSuchExperiment(_)
+            | Self::NoSuchArtifact { .. } => ErrorCode::NotFound,
+            Self::WrongDevice => ErrorCode::WrongDevice,
+            Self::Unauthorized => ErrorCode::Unauthorized,
+            Self::Invalid(_) | Self::NotARun(_) | Self::BadPath(_) | Self::Search(_) => {
+                ErrorCode::Invalid
+            }
+            Self::Blob(BlobError::UploadBroken { .. } | BlobError::TooLarge { .. }) => {
+                ErrorCode::Invalid
+            }
+            Self::Write(WriteError::Refused(_)) => ErrorCode::Refused,
+            Self::BlobElsewhere { .. } => ErrorCode::Unreachable,
+            Self::Write(WriteError::DiskFull { .. } | WriteError::Stopping)
+            | Self::Blob(BlobError::DiskFull { .. } | BlobError::Busy { .. }) => {
+                ErrorCode::Unavailable
+            }
+            Self::Store(_) | Self::Write(_) | Self::Blob(_) | Self::Disk(_) | Self::Died(_) => {
+                ErrorCode::Internal
+            }
+        }
+    }
+
+    const fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoSuchRoute => "the program that asks is of another version than the daemon",
+            Self::Unauthorized => "`runmesh token` prints it to who may read the home",
+            Self::NoSuchRun(_) | Self::NotARun(_) => "`runmesh runs` lists the runs that are here",
+            Self::Ambiguous { .. } => "give more digits of the id",
+            Self::NoSuchExperiment(_) => "`runmesh experiments` lists those that are here",
+            Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
+            Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",
+            Self::BlobElsewhere { .. } => {
+                "connect a device that has them (`runmesh peers`), or wait: `runmesh sync --wait`"
+            }
+            Self::Store(_) | Self::Write(WriteError::Store(_)) => {
+                "`runmesh doctor` says what is broken"
+            }
+            _ => return None,
+        })
+    }
+}
+
+const fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::Invalid => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::Refused => StatusCode::CONFLICT,
+        ErrorCode::WrongDevice => StatusCode::MISDIRECTED_REQUEST,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::Unreachable => StatusCode::BAD_GATEWAY,
+        ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let code = self.code();
+        let message = with_causes(&self);
+        if code == ErrorCode::Internal {
+            tracing::error!("{message}");
+        }
+        let hint = self.hint().map(str::to_owned);
+        let body = ErrorBody { error: ApiError { code, message, hint } };
+        (status(code), Json(body)).into_response()
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! runmesh's own HTTP API, under `/api/v1`: what the CLI asks. Its types are `runmesh_core::api`.
+//!
+//! Invariants: what changes this device, or says who is a member, demands the home's token; a
+//! request that names another device is refused, whatever it asks.
+
+mod artifacts;
+mod error;
+mod manage;
+mod runs;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use runmesh_core::api::{DEVICE_HEADER, ROOT};
+use runmesh_core::ids::DeviceId;
+use runmesh_core::store::Snapshot;
+use serde::de::DeserializeOwned;
+
+use self::error::Error;
+use super::guard;
+use crate::app::App;
+use crate::workspace::device_of;
+
+/// The largest JSON body that is read.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// The routes, with their checks.
+pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let open = Router::new()
+        .route("/status", get(status::status))
+        .route("/experiments", get(runs::experiments))
+        .route("/runs/search", post(runs::search))
+        .route("/runs/{run}", get(runs::show))
+        .route("/runs/{run}/artifacts", get(artifacts::list))
+        .route("/runs/{run}/artifact", get(artifacts::get).put(artifacts::put))
+        .layer(from_fn_with_state(Arc::clone(app), check_client));
+    let managed = Router::new()
+        .route("/doctor", get(manage::doctor))
+        .route("/doctor/rebuild", post(manage::rebuild))
+        .route("/shutdown", post(manage::shutdown))
+        .layer(from_fn_with_state(Arc::clone(app), check_manager));
+    let routes = open
+        .merge(managed)
+        .fallback(async || Error::NoSuchRoute)
+        .method_not_allowed_fallback(async || Error::NoSuchRoute)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(device_of(&app.home), check_device));
+    Router::new().nest(ROOT, routes)
+}
+
+/// Lets through who may use the client protocols.
+async fn check_client(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if app.config.clients_need_token() {
+        return check_manager(State(app), request, next).await;
+    }
+    next.run(request).await
+}
+
+/// Lets through who has the home's token.
+async fn check_manager(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if guard::has_token(request.headers(), app.home.token()) {
+        return next.run(request).await;
+    }
+    Error::Unauthorized.into_response()
+}
+
+/// Refuses what is meant for another device.
+async fn check_device(State(device): State<DeviceId>, request: Request, next: Next) -> Response {
+    if is_meant_for(&device, request.headers()) {
+        return next.run(request).await;
+    }
+    Error::WrongDevice.into_response()
+}
+
+fn is_meant_for(device: &DeviceId, headers: &HeaderMap) -> bool {
+    let Some(meant) = headers.get(DEVICE_HEADER) else { return true };
+    meant.to_str().ok().and_then(|text| text.parse().ok()) == Some(*device)
+}
+
+/// Reads a JSON body.
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+/// Reads the store away from the threads that drive the network.
+async fn query<T: Send + 'static>(
+    app: &Arc<App>,
+    read: impl FnOnce(&App, &Snapshot) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let app = Arc::clone(app);
+    let reading = tokio::task::spawn_blocking(move || read(&app, &app.workspace.snapshot()?));
+    reading.await.unwrap_or_else(|error| Err(Error::Died(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_may_name_the_device_it_means() {
+        let device = DeviceId::new([7; 32]);
+        let mut headers = HeaderMap::new();
+        assert!(is_meant_for(&device, &headers));
+        headers.insert(DEVICE_HEADER, device.to_string().parse().expect("hex"));
+        assert!(is_meant_for(&device, &headers));
+        for other in [DeviceId::new([8; 32]).to_string(), "x".to_owned()] {
+            headers.insert(DEVICE_HEADER, other.parse().expect("hex"));
+            assert!(!is_meant_for(&device, &headers));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How this device is doing.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use runmesh_core::api::{BlobStatus, DiskStatus, Named, Status, Traffic};
+use runmesh_core::store::Snapshot;
+
+use super::error::Error;
+use super::query;
+use crate::app::App;
+use crate::workspace::device_of;
+
+pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, Error> {
+    query(&app, |app, snapshot| {
+        let (counts, vector) = (snapshot.counts()?, snapshot.vector()?);
+        let membership = snapshot.membership()?;
+        let (device, workspace) = (device_of(&app.home), app.workspace.id());
+        let address = app.http_address.get().unwrap_or(&app.config.http);
+        Ok(Json(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: Named { id: device, name: app.config.name.clone() },
+            workspace: Named { id: workspace, name: membership.name().to_owned() },
+            home: app.home.path().display().to_string(),
+            pid: std::process::id(),
+            http: address.to_string(),
+            clients_need_token: app.config.clients_need_token(),
+            peer_addresses: Vec::new(),
+            started_ms: app.started.0,
+            uptime_ms: u64::try_from(app.started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            experiments: counts.experiments,
+            runs: counts.runs,
+            journals: vector.len() as u64,
+            entries: vector.entries(),
+            unsealed_edits: app.workspace.unsealed_edits(),
+            waiting_changes: counts.waiting_changes,
+            blobs: blobs(app, snapshot)?,
+            disk: disk(app)?,
+            traffic: Traffic::default(),
+            peers: Vec::new(),
+            warnings: Vec::new(),
+        }))
+    })
+    .await
+}
+
+fn blobs(app: &App, snapshot: &Snapshot) -> Result<BlobStatus, Error> {
+    let usage = app.blobs.usage()?;
+    let mut status = BlobStatus { held: usage.blobs, bytes: usage.bytes, queued: 0, elsewhere: 0 };
+    let mut seen = HashSet::new();
+    for (_, row) in snapshot.all_artifacts()? {
+        if !seen.insert(row.blob) || app.blobs.has(&row.blob)? {
+            continue;
+        }
+        match app.config.blobs.wants(row.size) {
+            true => status.queued += 1,
+            false => status.elsewhere += 1,
+        }
+    }
+    Ok(status)
+}
+
+fn disk(app: &App) -> Result<DiskStatus, Error> {
+    let home = app.home.path();
+    let workspace = home.join("workspaces").join(app.workspace.id().to_string());
+    let size = |path: &Path| size_of(path).map_err(Error::Disk);
+    Ok(DiskStatus {
+        store_bytes: size(&workspace)?,
+        blob_bytes: size(&app.home.blobs_dir())?,
+        free_bytes: fs4::available_space(home).map_err(Error::Disk)?,
+    })
+}
+
+/// What a folder and all in it take on disk. Files that go away meanwhile take nothing.
+fn size_of(path: &Path) -> io::Result<u64> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut total = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => total += size_of(&entry.path())?,
+            Ok(meta) => total += size_on_disk(&meta),
+            Err(error) if gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
+}
+
+/// What a file takes on disk: a store's file may have holes.
+fn size_on_disk(meta: &fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    let bytes = std::os::unix::fs::MetadataExt::blocks(meta) * 512;
+    #[cfg(not(unix))]
+    let bytes = meta.len();
+    bytes
+}
