@@ -18,6 +18,7 @@ mod python;
 mod render;
 mod run_name;
 mod runs;
+mod search;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ fn tracking() -> Router<Arc<App>> {
         .route("/experiments/create", post(experiments::create))
         .route("/experiments/get", get(experiments::get))
         .route("/experiments/get-by-name", get(experiments::get_by_name))
+        .route("/experiments/search", get(search::experiments).post(search::experiments))
         .route("/experiments/update", post(experiments::update))
         .route("/experiments/delete", post(experiments::delete))
         .route("/experiments/restore", post(experiments::restore))
@@ -67,6 +69,7 @@ fn tracking() -> Router<Arc<App>> {
         .route("/runs/delete", post(runs::delete))
         .route("/runs/restore", post(runs::restore))
         .route("/runs/delete-tag", post(runs::delete_tag))
+        .route("/runs/search", post(search::runs))
         .route("/runs/log-metric", post(log::log_metric))
         .route("/runs/log-parameter", post(log::log_param))
         .route("/runs/set-tag", post(log::set_tag))

@@ -5,9 +5,10 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use runmesh_core::ids::ExperimentId;
 use runmesh_core::rows::{
-    ArtifactRow, DatasetInput, ExperimentRow, KeyValue, Lifecycle, ModelInput, ModelOutput, Point,
-    RunRow, RunStatus,
+    ArtifactRow, DatasetInput, ExperimentRow, KeyValue, ModelInput, ModelOutput, Point, RunRow,
+    RunStatus,
 };
 use runmesh_core::store::ArtifactEntry;
 use serde::{Serialize, Serializer};
@@ -86,10 +87,11 @@ pub(crate) struct ExperimentJson<'a> {
 impl<'a> From<&'a ExperimentRow> for ExperimentJson<'a> {
     fn from(row: &'a ExperimentRow) -> Self {
         let location = row.artifact_location.clone();
+        let artifact_location = location.unwrap_or_else(|| default_location(row.id));
         Self {
             experiment_id: row.id.to_string(),
             name: &row.name,
-            artifact_location: location.unwrap_or_else(|| format!("mlflow-artifacts:/{}", row.id)),
+            artifact_location,
             lifecycle_stage: row.lifecycle.as_str(),
             last_update_time: row.updated_ms,
             creation_time: row.created_ms,
@@ -131,6 +133,11 @@ impl<'a> RunInfoJson<'a> {
             run_id,
         }
     }
+}
+
+/// Where an experiment has its artifacts unless it was given another place: at this server.
+pub(crate) fn default_location(experiment: ExperimentId) -> String {
+    format!("mlflow-artifacts:/{experiment}")
 }
 
 /// Where a run's artifacts are, as clients are told. A query at the location's end stays there.
@@ -324,11 +331,4 @@ pub(crate) const STATUSES: [(&str, RunStatus); 5] = [
     ("FINISHED", RunStatus::Finished),
     ("FAILED", RunStatus::Failed),
     ("KILLED", RunStatus::Killed),
-];
-
-/// The words for what a search shows by lifecycle, in the order of their numbers.
-pub(crate) const VIEWS: [(&str, Option<Lifecycle>); 3] = [
-    ("ACTIVE_ONLY", Some(Lifecycle::Active)),
-    ("DELETED_ONLY", Some(Lifecycle::Deleted)),
-    ("ALL", None),
 ];
