@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::genesis::{DESCRIPTION, genesis};
 use super::put::{Container, Scalar};
+use super::runs::{Booleans, Deltas, Runs, count_runs, read_signed};
 use crate::clock::Clock;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{ActorId, ChangeHash, DocumentKind};
@@ -205,18 +206,12 @@ impl<'a> RawChange<'a> {
         let mut replaced = Vec::new();
         for _ in 0..count {
             // Each takes at least its place in the limit, so a count that lies ends here.
-            cells.preds_left = cells
-                .preds_left
-                .checked_sub(1)
-                .ok_or(DecodeError::Invalid { what: "replaced operations" })?;
+            cells.preds_left = cells.preds_left.checked_sub(1).ok_or(INVALID)?;
             let counter =
                 cells.pred_counter.next()?.and_then(|counter| u64::try_from(counter).ok());
             replaced.push(self.op_ref(cells.pred_actor.next()?, counter)?);
         }
-        if !replaced.is_sorted_by(|a, b| a < b) {
-            return Err(DecodeError::Invalid { what: "replaced operations" });
-        }
-        Ok(replaced)
+        if replaced.is_sorted_by(|a, b| a < b) { Ok(replaced) } else { Err(INVALID) }
     }
 
     fn op_ref(&self, actor: Option<u64>, counter: Option<u64>) -> Result<OpId, DecodeError> {
@@ -318,21 +313,19 @@ struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     fn new(columns: &Columns<'a>) -> Self {
-        let number = |bytes| Runs::new(bytes, read_number as fn(&mut Reader<'a>) -> _);
-        let delta = |bytes| Deltas { deltas: Runs::new(bytes, read_delta), absolute: 0 };
         Self {
-            obj_actor: number(columns.obj_actor),
-            obj_counter: number(columns.obj_counter),
-            key_actor: number(columns.key_actor),
-            key_counter: delta(columns.key_counter),
-            key_text: Runs::new(columns.key_text, read_text),
+            obj_actor: Runs::numbers(columns.obj_actor),
+            obj_counter: Runs::numbers(columns.obj_counter),
+            key_actor: Runs::numbers(columns.key_actor),
+            key_counter: Deltas::new(columns.key_counter),
+            key_text: Runs::texts(columns.key_text),
             insert: Booleans::new(columns.insert),
-            action: number(columns.action),
-            value_meta: number(columns.value_meta),
+            action: Runs::numbers(columns.action),
+            value_meta: Runs::numbers(columns.value_meta),
             value: Reader::new(columns.value),
-            pred_count: number(columns.pred_count),
-            pred_actor: number(columns.pred_actor),
-            pred_counter: delta(columns.pred_counter),
+            pred_count: Runs::numbers(columns.pred_count),
+            pred_actor: Runs::numbers(columns.pred_actor),
+            pred_counter: Deltas::new(columns.pred_counter),
             preds_left: MAX_CHANGE_OPS,
         }
     }
@@ -364,7 +357,7 @@ impl<'a> Cells<'a> {
         self.obj_actor.finish()?;
         self.obj_counter.finish()?;
         self.key_actor.finish()?;
-        self.key_counter.deltas.finish()?;
+        self.key_counter.finish()?;
         self.key_text.finish()?;
         self.insert.finish()?;
         self.action.finish()?;
@@ -372,121 +365,8 @@ impl<'a> Cells<'a> {
         self.value.finish("values")?;
         self.pred_count.finish()?;
         self.pred_actor.finish()?;
-        self.pred_counter.deltas.finish()
+        self.pred_counter.finish()
     }
-}
-
-/// A run-length encoded column. A column that ends early goes on as nulls, as Automerge has it.
-struct Runs<'a, T> {
-    reader: Reader<'a>,
-    read: fn(&mut Reader<'a>) -> Result<T, DecodeError>,
-    run: Run<T>,
-    left: u64,
-}
-
-enum Run<T> {
-    Same(T),
-    Each,
-    Nulls,
-}
-
-impl<'a, T: Copy> Runs<'a, T> {
-    fn new(bytes: &'a [u8], read: fn(&mut Reader<'a>) -> Result<T, DecodeError>) -> Self {
-        Self { reader: Reader::new(bytes), read, run: Run::Nulls, left: 0 }
-    }
-
-    fn next(&mut self) -> Result<Option<T>, DecodeError> {
-        if self.left == 0 {
-            if self.reader.is_empty() {
-                return Ok(None);
-            }
-            let (left, run) = match read_signed(&mut self.reader, "run length")? {
-                0 => (self.reader.varint("run of nulls")?, Run::Nulls),
-                count @ 1.. => (count.unsigned_abs(), Run::Same((self.read)(&mut self.reader)?)),
-                count => (count.unsigned_abs(), Run::Each),
-            };
-            if left == 0 {
-                return Err(DecodeError::Invalid { what: "run length" });
-            }
-            (self.left, self.run) = (left, run);
-        }
-        self.left -= 1;
-        match self.run {
-            Run::Same(value) => Ok(Some(value)),
-            Run::Each => (self.read)(&mut self.reader).map(Some),
-            Run::Nulls => Ok(None),
-        }
-    }
-
-    fn finish(self) -> Result<(), DecodeError> {
-        if self.left > 0 {
-            return Err(DecodeError::Invalid { what: "run length" });
-        }
-        self.reader.finish("column")
-    }
-}
-
-/// A column of differences.
-struct Deltas<'a> {
-    deltas: Runs<'a, i64>,
-    absolute: i64,
-}
-
-impl Deltas<'_> {
-    fn next(&mut self) -> Result<Option<i64>, DecodeError> {
-        let Some(delta) = self.deltas.next()? else { return Ok(None) };
-        let sum = self.absolute.checked_add(delta);
-        self.absolute = sum.ok_or(DecodeError::Invalid { what: "delta" })?;
-        Ok(Some(self.absolute))
-    }
-}
-
-/// A column of booleans: lengths of runs of false and true in turn.
-struct Booleans<'a> {
-    reader: Reader<'a>,
-    value: bool,
-    left: u64,
-}
-
-impl<'a> Booleans<'a> {
-    const fn new(bytes: &'a [u8]) -> Self {
-        Self { reader: Reader::new(bytes), value: true, left: 0 }
-    }
-
-    fn next(&mut self) -> Result<bool, DecodeError> {
-        while self.left == 0 {
-            self.value = !self.value;
-            self.left = self.reader.varint("boolean run")?;
-        }
-        self.left -= 1;
-        Ok(self.value)
-    }
-
-    fn finish(self) -> Result<(), DecodeError> {
-        if self.left > 0 {
-            return Err(DecodeError::Invalid { what: "boolean run" });
-        }
-        self.reader.finish("booleans")
-    }
-}
-
-/// Counts the rows of a column of numbers without going through them one by one.
-fn count_runs(bytes: &[u8]) -> Result<usize, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let mut total = 0u64;
-    while !reader.is_empty() {
-        let count = read_signed(&mut reader, "run length")?;
-        let values = if count < 0 { count.unsigned_abs() } else { 1 };
-        total = total.saturating_add(count.unsigned_abs());
-        if count == 0 || total > MAX_CHANGE_OPS as u64 {
-            let (what, limit) = ("operations of a change", MAX_CHANGE_OPS);
-            return Err(DecodeError::TooLong { what, length: total, limit });
-        }
-        for _ in 0..values {
-            reader.varint("action")?;
-        }
-    }
-    Ok(total as usize)
 }
 
 fn read_actor(reader: &mut Reader<'_>) -> Result<ActorId, DecodeError> {
@@ -494,38 +374,4 @@ fn read_actor(reader: &mut Reader<'_>) -> Result<ActorId, DecodeError> {
         return Err(DecodeError::Invalid { what: "actor" });
     }
     reader.array("actor").map(ActorId::new)
-}
-
-fn read_number(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
-    reader.varint("number")
-}
-
-fn read_delta(reader: &mut Reader<'_>) -> Result<i64, DecodeError> {
-    read_signed(reader, "delta")
-}
-
-fn read_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
-    reader.text(MAX_CONTENT_BYTES, "key")
-}
-
-/// Takes a signed LEB128 number in its shortest form.
-fn read_signed(reader: &mut Reader<'_>, what: &'static str) -> Result<i64, DecodeError> {
-    let mut value = 0i128;
-    let mut previous = 0;
-    for shift in (0..70).step_by(7) {
-        let byte = reader.u8(what)?;
-        value |= i128::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            let extended = if byte & 0x40 == 0 { value } else { value - (1 << (shift + 7)) };
-            // The last byte must say more than the sign of the one before.
-            let idle =
-                (byte == 0 && previous & 0x40 == 0) || (byte == 0x7f && previous & 0x40 != 0);
-            if shift > 0 && idle {
-                return Err(DecodeError::Invalid { what });
-            }
-            return i64::try_from(extended).map_err(|_| DecodeError::Invalid { what });
-        }
-        previous = byte;
-    }
-    Err(DecodeError::Invalid { what })
 }

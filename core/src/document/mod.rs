@@ -13,6 +13,7 @@ mod error;
 mod genesis;
 mod history;
 mod put;
+mod runs;
 mod seal;
 mod state;
 mod text;

@@ -29,7 +29,7 @@ impl Device {
         Self { id: DeviceId::new([number; 32]), nonce: [number; 16], kind, snapshot: None }
     }
 
-    fn actor(&self) -> ActorId {
+    pub(super) fn actor(&self) -> ActorId {
         actor(self.id, self.nonce)
     }
 
@@ -69,7 +69,7 @@ impl Device {
     }
 
     /// Checks that Automerge reads of the same changes what we do.
-    fn assert_agrees_with_automerge(&self) {
+    pub(super) fn assert_agrees_with_automerge(&self) {
         let Some(snapshot) = &self.snapshot else { return };
         let history = History::read(self.kind, Some(snapshot)).unwrap();
         let changes = history.counted().iter().map(|change| change.bytes);
