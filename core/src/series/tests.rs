@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use data_encoding::HEXLOWER;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -104,6 +105,40 @@ proptest! {
         let repeated = chunks.iter().chain(chunks.get(again)).rev().cloned();
         prop_assert_eq!(all_bits(&merge(repeated)), all_bits(&merged));
     }
+}
+
+#[test]
+fn the_content_of_a_points_operation_never_changes() {
+    let point = |step, value| Point { step, timestamp_ms: 1_790_000_000_000 + 7 * step, value };
+    let context = MetricContext { dataset_name: "valid".into(), ..MetricContext::default() };
+    let few = vec![point(1, 0.5), point(2, f64::NEG_INFINITY), point(4, -0.0)];
+    let many: Vec<Point> = (0..64).map(|step| point(step, step as f64 * 0.25)).collect();
+    let series = [
+        SeriesPoints { key: "loss".into(), context, points: few },
+        SeriesPoints { key: "lr".into(), context: MetricContext::default(), points: many },
+    ];
+    let golden = [
+        "02",                                               // two series
+        "046c6f7373",                                       // loss
+        "020576616c6964",                                   // no model, a dataset's name, no digest
+        "0300",                                             // three points, all plain
+        "020002",                                           // steps
+        "8eb083c59868ffaf83c598680e",                       // timestamps
+        "000000000000e03f000000000000f0ff0000000000000080", // values
+        "026c72",                                           // lr
+        "00",                                               // no context
+        "4007",                                             // 64 points, all packed
+        "170401100101800000000000000040000000000000000080", // steps
+        "2a04017100000000000000100101800000000000000040000400060000000000000000dbeae6d2cd244912", // timestamps
+        "6104010313610380170000000000000030e008000000000000001200e81f0000", // values
+        "0000004080080004000000000000000000000000000008000000008000000000",
+        "00009965f50010fc5305c0877f37131101000000f8ff5755555501804a259554",
+        "1200",
+    ];
+    let bytes = HEXLOWER.decode(golden.concat().as_bytes()).unwrap();
+    assert_eq!(decode_points(&bytes).as_deref(), Ok(&series[..]));
+    // pco may come to pack in another way; what was packed must stay readable.
+    assert_eq!(HEXLOWER.encode(&encode_points(&series)), golden.concat());
 }
 
 #[test]
