@@ -9,6 +9,9 @@ use crate::runs::status_tone;
 use crate::screen::{Screen, Tone, cell, right, toned};
 use crate::text::{bytes, clean, list, moment, number, span, sparkline, thousands};
 
+/// How wide a curve is drawn: a table with one fits 80 columns.
+const CURVE_WIDTH: usize = 28;
+
 /// Shows a run.
 pub(crate) fn show(client: &Client, run: &str, screen: &mut Screen) -> Result<(), CliError> {
     let details: RunDetails = client.get(&format!("runs/{}", url_part(run)), &[])?;
@@ -117,7 +120,7 @@ fn metrics(series: &[MetricSummary], screen: &mut Screen) -> Result<(), CliError
             limit(series.min),
             limit(series.max),
             right(thousands(series.points)),
-            Cell::new(sparkline(&series.trend)),
+            Cell::new(sparkline(&series.trend, CURVE_WIDTH)),
         ]
     });
     screen.table(&["metric", "last", "step", "min", "max", "points", "course"], rows)

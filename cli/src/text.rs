@@ -141,8 +141,19 @@ pub(crate) fn moment(ms: i64) -> String {
     format!("{} ({})", moment_in(ms, TimeZone::system()), ago(ms, now_ms()))
 }
 
-/// A curve in one line. What is not a number leaves a gap; infinities touch the ends.
-pub(crate) fn sparkline(values: &[Value]) -> String {
+/// A curve in one line of at most `width` characters. What is not a number leaves a gap;
+/// infinities touch the ends. Less than two points are no curve.
+pub(crate) fn sparkline(values: &[Value], width: usize) -> String {
+    if values.len() < 2 {
+        return String::new();
+    }
+    let count = values.len().min(width.max(2));
+    let at = |index: usize| values[index * (values.len() - 1) / (count - 1)];
+    let values: Vec<Value> = (0..count).map(at).collect();
+    curve(&values)
+}
+
+fn curve(values: &[Value]) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let finite = || values.iter().map(|value| value.0).filter(|value| value.is_finite());
     let low = finite().fold(f64::INFINITY, f64::min);
@@ -234,12 +245,15 @@ mod tests {
     #[test]
     fn sparklines_survive_any_numbers() {
         let line =
-            |values: &[f64]| sparkline(&values.iter().copied().map(Value).collect::<Vec<_>>());
+            |values: &[f64]| sparkline(&values.iter().copied().map(Value).collect::<Vec<_>>(), 8);
         assert_eq!(line(&[0.0, 1.0, 2.0, 3.0]), "▁▃▆█");
         assert_eq!(line(&[5.0, 5.0]), "▅▅");
         assert_eq!(line(&[]), "");
         assert_eq!(line(&[0.0, f64::NAN, 1.0]), "▁ █");
-        assert_eq!(line(&[f64::NAN]), " ");
+        assert_eq!(line(&[f64::NAN, f64::NAN]), "  ");
+        assert_eq!(line(&[1.0]), "");
+        let long: Vec<f64> = (0..1000).map(f64::from).collect();
+        assert_eq!(line(&long), "▁▂▃▄▅▆▇█");
         assert_eq!(line(&[f64::INFINITY, 0.0, 1.0, f64::NEG_INFINITY]), "█▁█▁");
         assert_eq!(line(&[f64::MIN, f64::MAX]), "▁█");
     }

@@ -226,14 +226,12 @@ impl Trained {
     }
 
     fn line(&self) -> String {
-        let every = self.scores.len().div_ceil(24);
-        let losses: Vec<Value> =
-            self.scores.iter().step_by(every).map(|score| Value(score.loss)).collect();
+        let losses: Vec<Value> = self.scores.iter().map(|score| Value(score.loss)).collect();
         format!(
             "  {}  lr {:<6}  {}  loss {:<7}  accuracy {:.1} %",
             self.device,
             self.settings.learning_rate,
-            sparkline(&losses),
+            sparkline(&losses, 24),
             number(self.last().loss),
             self.last().accuracy * 100.0
         )

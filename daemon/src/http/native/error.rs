@@ -23,7 +23,7 @@ pub(super) enum Error {
     Invalid(String),
     #[error("no experiment has the name or id {0:?}")]
     NoSuchExperiment(String),
-    #[error("the search cannot be understood: {0}")]
+    #[error("the search cannot be understood")]
     Search(#[from] SearchError),
     #[error("no run has an id that starts with {0:?}")]
     NoSuchRun(String),
