@@ -1,15 +1,16 @@
 //! What everything in a running daemon shares.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError};
 use std::time::Instant;
 
 use runmesh_core::clock::UnixMillis;
 use tokio::sync::Notify;
 
-use crate::blobs::{BlobError, Blobs};
+use crate::blobs::{BlobError, Blobs, Fetcher, Surroundings};
 use crate::config::Config;
 use crate::home::Home;
+use crate::mesh::{BlobConnections, EndpointError, Mesh};
 use crate::workspace::{OpenError, Workspace};
 
 /// What everything in a running daemon shares.
@@ -30,6 +31,10 @@ pub struct App {
     pub http_address: OnceLock<SocketAddr>,
     /// Told when the daemon shall stop.
     pub stop: Notify,
+    /// Fetches blobs that are not here.
+    pub fetcher: Fetcher,
+    blob_connections: BlobConnections,
+    mesh: OnceLock<Mesh>,
 }
 
 /// Why a home's contents cannot be opened.
@@ -46,9 +51,16 @@ pub enum AppError {
 impl App {
     /// Opens what is in a home. Must be called on a tokio runtime.
     pub fn open(home: Home, config: Config) -> Result<Self, AppError> {
+        let workspace = Workspace::open(&home, &config.name)?;
+        let blobs = Blobs::in_folder(home.blobs_dir())?;
+        let blob_connections = BlobConnections::default();
+        let surroundings = surroundings(&workspace, &blob_connections);
         Ok(Self {
-            workspace: Workspace::open(&home, &config.name)?,
-            blobs: Blobs::in_folder(home.blobs_dir())?,
+            fetcher: Fetcher::new(blobs.clone(), config.blobs, surroundings),
+            blob_connections,
+            mesh: OnceLock::new(),
+            workspace,
+            blobs,
             home,
             config,
             started: crate::now(),
@@ -56,5 +68,44 @@ impl App {
             http_address: OnceLock::new(),
             stop: Notify::new(),
         })
+    }
+
+    /// Starts the sessions with other members.
+    pub async fn start_mesh(&self) -> Result<(), EndpointError> {
+        let mesh = Mesh::start(
+            &self.home,
+            self.config.peer_port,
+            &self.config.name,
+            self.workspace.clone(),
+            self.blobs.clone(),
+            self.fetcher.clone(),
+            BlobConnections::clone(&self.blob_connections),
+        );
+        self.mesh.get_or_init({
+            let mesh = mesh.await?;
+            || mesh
+        });
+        Ok(())
+    }
+
+    /// The sessions with other members; none in an app that was only opened.
+    pub fn mesh(&self) -> Option<&Mesh> {
+        self.mesh.get()
+    }
+}
+
+fn surroundings(workspace: &Workspace, connections: &BlobConnections) -> Surroundings {
+    let (of_id, of_grant) = (workspace.clone(), workspace.clone());
+    let connections = BlobConnections::clone(connections);
+    Surroundings {
+        workspace: Box::new(move || of_id.id()),
+        peers: Box::new(move || {
+            let held = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            held.iter().map(|(device, connection)| (*device, connection.clone())).collect()
+        }),
+        grant: Box::new(move |blob| {
+            let workspace = of_grant.clone();
+            Box::pin(async move { workspace.grant(vec![blob]).await })
+        }),
     }
 }

@@ -14,6 +14,7 @@ use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::home::{Home, HomeError};
 use crate::http;
+use crate::mesh::EndpointError;
 use crate::workspace::device_of;
 
 /// Why a daemon could not start or go on.
@@ -43,6 +44,9 @@ pub enum DaemonError {
         #[source]
         source: io::Error,
     },
+    /// Peers cannot be reached.
+    #[error(transparent)]
+    Mesh(#[from] EndpointError),
     /// HTTP failed.
     #[error("HTTP failed")]
     Serve(#[source] io::Error),
@@ -63,6 +67,7 @@ impl Daemon {
         let listener = listen(config.http).await?;
         let address = listener.local_addr().map_err(DaemonError::Serve)?;
         let app = Arc::new(App::open(home, config)?);
+        app.start_mesh().await?;
         app.http_address.get_or_init(|| address);
         app.home.announce(&DaemonFile {
             pid: std::process::id(),
@@ -100,6 +105,9 @@ impl Daemon {
         // It may have stopped by itself already.
         let _ = self.stop_http.send(());
         let served = self.http.await.map_err(io::Error::other);
+        if let Some(mesh) = self.app.mesh() {
+            mesh.stop().await;
+        }
         self.app.workspace.stop().await;
         served.and_then(|served| served).map_err(DaemonError::Serve)
     }

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod home;
 pub mod http;
+pub mod mesh;
 pub mod workspace;
 mod writer;
 

@@ -1,0 +1,154 @@
+//! Joining a workspace by a ticket.
+//!
+//! Invariants: until a member has let this device in, nothing of its home changes but a folder
+//! that is not used; then everything it had is taken along, unless it is told to leave it behind,
+//! and only then is the new workspace the one in use.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use runmesh_core::act::{ActKind, Role};
+use runmesh_core::ids::{DeviceId, WorkspaceId};
+use runmesh_core::sync::ALPN;
+use runmesh_core::ticket::Ticket;
+use tokio::time::timeout;
+
+use super::link::{Link, LinkError};
+use super::{DIAL_TIMEOUT, Mesh, locked, reachable_at};
+use crate::home::Home;
+use crate::now;
+use crate::workspace::{OpenError, SwitchError, Workspace};
+
+/// How long the inviting device may take to let this one in.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a device did not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// It is in that workspace already.
+    #[error("this device is in that workspace already")]
+    AlreadyIn,
+    /// The ticket has ended.
+    #[error("the ticket has expired; ask for a new one with `runmesh invite`")]
+    Expired,
+    /// The inviting device does not answer.
+    #[error(
+        "the device that made the ticket does not answer at {}; check that its daemon runs and \
+         that this machine can reach it, then try again", list(.addresses)
+    )]
+    Unreachable {
+        /// Where it was called.
+        addresses: Vec<SocketAddr>,
+    },
+    /// The inviting device said no.
+    #[error("the device that made the ticket refuses: {reason}")]
+    Refused {
+        /// What it said.
+        reason: String,
+    },
+    /// The session with it failed.
+    #[error("the device that made the ticket did not let this one in")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The new workspace's store cannot be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The runs of this device could not be taken along.
+    #[error(transparent)]
+    Switch(#[from] SwitchError),
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    texts.join(", ")
+}
+
+/// What came of joining.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// The member that let us in, and what it calls itself.
+    pub through: DeviceId,
+    /// What that member calls itself.
+    pub through_name: String,
+    /// What this device may do there.
+    pub role: Role,
+    /// How many runs were taken along.
+    pub runs_taken: u64,
+}
+
+impl Mesh {
+    /// Joins the workspace of a ticket.
+    pub async fn join(
+        &self,
+        home: &Home,
+        ticket: &Ticket,
+        leave_behind: bool,
+    ) -> Result<Joined, JoinError> {
+        let inner = &self.inner;
+        if ticket.workspace == inner.workspace.id() {
+            return Err(JoinError::AlreadyIn);
+        }
+        if ticket.expires_ms != 0 && now().0 >= ticket.expires_ms {
+            return Err(JoinError::Expired);
+        }
+        let act = ActKind::join(
+            &ticket.signing_key(),
+            &ticket.workspace,
+            &inner.device,
+            inner.name.clone(),
+        );
+        let candidate = Workspace::candidate(home, ticket.workspace, act)?.into_workspace();
+        let admitted = self.be_admitted(ticket, &candidate).await;
+        let membership = candidate.snapshot().and_then(|held| held.membership());
+        let role = membership.as_ref().ok().and_then(|all| all.role(&inner.device));
+        let (Ok(()), Ok(membership), Some(role)) = (&admitted, membership, role) else {
+            candidate.stop().await;
+            return Err(admitted.err().unwrap_or_else(|| JoinError::Refused {
+                reason: "it did not accept the ticket".to_owned(),
+            }));
+        };
+        let through_name = membership.members().find(|(device, _)| **device == ticket.inviter);
+        let through_name = through_name.map(|(_, member)| member.name.clone()).unwrap_or_default();
+        let candidate =
+            candidate.into_candidate().expect("the session with the candidate has ended");
+        let runs_taken = inner.workspace.switch(home, candidate, !leave_behind).await?;
+        inner.refresh_membership();
+        locked(&inner.attempts).clear();
+        inner.call_now.notify_one();
+        Ok(Joined {
+            workspace: ticket.workspace,
+            name: membership.name().to_owned(),
+            through: ticket.inviter,
+            through_name,
+            role,
+            runs_taken,
+        })
+    }
+
+    /// Syncs the candidate with the inviting device until that shows this device as a member.
+    async fn be_admitted(&self, ticket: &Ticket, candidate: &Workspace) -> Result<(), JoinError> {
+        let inner = &self.inner;
+        let unreachable = || JoinError::Unreachable { addresses: ticket.addresses.clone() };
+        let address = reachable_at(&ticket.inviter, &ticket.addresses).ok_or_else(unreachable)?;
+        let call = inner.endpoint.connect(address, ALPN);
+        let connection = match timeout(DIAL_TIMEOUT, call).await {
+            Ok(Ok(connection)) => connection,
+            _ => return Err(unreachable()),
+        };
+        locked(&inner.book).note(&ticket.inviter, &ticket.addresses);
+        let link = Link::new(connection, inner.device);
+        let device = inner.device;
+        let session = link.drive(inner, candidate, |held| held.membership.role(&device).is_some());
+        let ended = timeout(ADMISSION_TIMEOUT, session).await;
+        link.close(super::link::CLOSE_TWICE, b"it joins, and calls again as a member");
+        match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(LinkError::SentAway(reason))) => Err(JoinError::Refused { reason }),
+            Ok(Err(error)) => Err(JoinError::Failed(Box::new(error))),
+            Err(_) => Err(unreachable()),
+        }
+    }
+}

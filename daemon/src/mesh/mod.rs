@@ -1,0 +1,518 @@
+//! The mesh: sessions with the other members, kept up by themselves.
+//!
+//! Invariants: only members are served, and a newcomer only after its join was accepted; there is
+//! at most one session with a peer; every task is one of the mesh's and ends with it.
+
+mod addresses;
+mod endpoint;
+mod join;
+mod link;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use iroh::endpoint::{Connection, VarInt};
+use iroh::{Endpoint, EndpointAddr, EndpointId};
+use runmesh_core::act::Role;
+use runmesh_core::ids::{BlobHash, DeviceId};
+use runmesh_core::membership::Membership;
+use runmesh_core::store::StoreError;
+use runmesh_core::sync::ALPN;
+use runmesh_core::ticket::Ticket;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::addresses::AddressBook;
+pub use self::endpoint::EndpointError;
+pub use self::join::{JoinError, Joined};
+use self::link::{Link, LinkError};
+pub use self::status::{PeerStatus, Synced};
+use crate::blobs::{self, Fetcher, Wanted};
+use crate::home::Home;
+use crate::workspace::Workspace;
+use crate::{WriteError, now};
+
+/// How long a peer may take to answer a call.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after the first failed call; each further one doubles it.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait between calls.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// How long sessions may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why no invitation was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InviteError {
+    /// This device is not an admin.
+    #[error(
+        "only an admin can invite, and this device is not one; run `runmesh invite` on an admin's device"
+    )]
+    NotAnAdmin,
+    /// It could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The membership cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A connection of the blob protocol with each connected peer.
+pub type BlobConnections = Arc<Mutex<BTreeMap<DeviceId, Connection>>>;
+
+/// When to call a peer again.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    failures: u32,
+    next: Instant,
+}
+
+/// What is shared by the mesh's tasks.
+struct Inner {
+    endpoint: Endpoint,
+    workspace: Workspace,
+    device: DeviceId,
+    name: String,
+    provider: blobs::Provider,
+    membership: Arc<RwLock<Arc<Membership>>>,
+    book: Mutex<AddressBook>,
+    links: Mutex<BTreeMap<DeviceId, Arc<Link>>>,
+    attempts: Mutex<BTreeMap<DeviceId, Attempt>>,
+    errors: Mutex<BTreeMap<DeviceId, String>>,
+    /// Changes with every session that begins, ends or moves on.
+    progress: watch::Sender<u64>,
+    fetcher: Fetcher,
+    blob_connections: BlobConnections,
+    call_now: Notify,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The sessions with the other members.
+#[derive(Clone)]
+pub struct Mesh {
+    inner: Arc<Inner>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The iroh id of a device: the same key.
+pub(crate) fn endpoint_id(device: &DeviceId) -> Option<EndpointId> {
+    EndpointId::from_bytes(device.as_bytes()).ok()
+}
+
+fn device_at(connection: &Connection) -> DeviceId {
+    DeviceId::new(*connection.remote_id().as_bytes())
+}
+
+impl Mesh {
+    /// Starts accepting and calling. Blobs that entries name are offered to `fetcher`, which finds
+    /// the connections to fetch them over in `blob_connections`.
+    pub async fn start(
+        home: &Home,
+        peer_port: Option<u16>,
+        name: &str,
+        workspace: Workspace,
+        blobs: blobs::Blobs,
+        fetcher: Fetcher,
+        blob_connections: BlobConnections,
+    ) -> Result<Self, EndpointError> {
+        let endpoint = endpoint::bind(home, peer_port).await?;
+        if let Some(socket) = endpoint.bound_sockets().first()
+            && let Err(error) = home.set_last_peer_port(socket.port())
+        {
+            tracing::warn!(%error, "the peers' port could not be saved");
+        }
+        let membership = Arc::new(RwLock::new(Arc::new(Membership::default())));
+        let provider = blobs::Provider::new(blobs, gate(&membership, &workspace));
+        let inner = Arc::new(Inner {
+            device: crate::workspace::device_of(home),
+            endpoint,
+            workspace,
+            name: name.to_owned(),
+            provider,
+            membership,
+            book: Mutex::new(AddressBook::open(home.path().join("peers.json"))),
+            links: Mutex::default(),
+            attempts: Mutex::default(),
+            errors: Mutex::default(),
+            progress: watch::Sender::new(0),
+            fetcher,
+            blob_connections,
+            call_now: Notify::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        inner.refresh_membership();
+        let mesh = Self { inner };
+        mesh.spawn(Inner::accept(Arc::clone(&mesh.inner)));
+        mesh.spawn(Inner::call_members(Arc::clone(&mesh.inner)));
+        mesh.spawn(Inner::follow_workspace(Arc::clone(&mesh.inner)));
+        mesh.spawn(mesh.inner.fetcher.clone().run());
+        Ok(mesh)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.spawn(task);
+    }
+
+    /// Where peers can reach this device.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        endpoint::addresses(&self.inner.endpoint)
+    }
+
+    /// Makes a ticket by which `uses` devices can join, until `expires_ms` (0 is never).
+    pub async fn invite(
+        &self,
+        role: Role,
+        expires_ms: u64,
+        uses: u32,
+    ) -> Result<Ticket, InviteError> {
+        let membership = self.inner.workspace.snapshot()?.membership()?;
+        if membership.role(&self.inner.device) != Some(Role::Admin) {
+            return Err(InviteError::NotAnAdmin);
+        }
+        let key: [u8; 32] = rand::random();
+        let ticket = Ticket {
+            key,
+            workspace: self.inner.workspace.id(),
+            inviter: self.inner.device,
+            expires_ms,
+            addresses: self.addresses(),
+        };
+        let public = ticket.signing_key().verifying_key().to_bytes();
+        self.inner.workspace.invite(public, role, expires_ms, uses).await?;
+        Ok(ticket)
+    }
+
+    /// Ends all sessions and closes the endpoint.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        if timeout(GRACE, self.inner.tasks.wait()).await.is_err() {
+            tracing::debug!("sessions were cut, for they took too long to end");
+        }
+        self.inner.endpoint.close().await;
+    }
+}
+
+fn gate(membership: &Arc<RwLock<Arc<Membership>>>, workspace: &Workspace) -> blobs::Gate {
+    let (members, of_grants) = (Arc::clone(membership), Arc::clone(membership));
+    let workspace = workspace.clone();
+    let is_member = |membership: &RwLock<Arc<Membership>>, device: &DeviceId| {
+        membership.read().unwrap_or_else(PoisonError::into_inner).role(device).is_some()
+    };
+    blobs::Gate {
+        admits: Box::new(move |device| is_member(&members, device)),
+        grants: Box::new(move |device, id, blob| {
+            *id == workspace.id()
+                && is_member(&of_grants, device)
+                && workspace.snapshot().and_then(|held| held.is_granted(blob)).unwrap_or(false)
+        }),
+    }
+}
+
+impl Inner {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    fn membership(&self) -> Arc<Membership> {
+        Arc::clone(&self.membership.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn refresh_membership(&self) {
+        match self.workspace.snapshot().and_then(|snapshot| snapshot.membership()) {
+            Ok(new) => {
+                let mut held = self.membership.write().unwrap_or_else(PoisonError::into_inner);
+                if **held != new {
+                    *held = Arc::new(new);
+                    self.call_now.notify_one();
+                }
+            }
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the membership cannot be read"
+            ),
+        }
+    }
+
+    /// Keeps the membership up to date, and ends all sessions when the workspace is another.
+    async fn follow_workspace(self: Arc<Self>) {
+        let mut switched = self.workspace.switched();
+        loop {
+            let mut changed = self.workspace.changed();
+            self.refresh_membership();
+            self.offer_missing();
+            loop {
+                tokio::select! {
+                    _ = switched.changed() => break,
+                    news = changed.changed() => match news {
+                        Ok(()) => self.refresh_membership(),
+                        // The writer stopped: what comes next is a switch, or the end.
+                        Err(_) => if switched.changed().await.is_err() { return } else { break },
+                    },
+                }
+            }
+            self.fetcher.clear();
+            for connection in std::mem::take(&mut *locked(&self.blob_connections)).values() {
+                connection.close(VarInt::from_u32(link::CLOSE_SWITCHED), b"another workspace");
+            }
+            for link in locked(&self.links).values() {
+                link.close(link::CLOSE_SWITCHED, b"this device went over to another workspace");
+            }
+            locked(&self.attempts).clear();
+            self.call_now.notify_one();
+        }
+    }
+
+    async fn accept(self: Arc<Self>) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let inner = Arc::clone(&self);
+            self.spawn(async move {
+                let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, incoming).await else { return };
+                match connection.alpn() {
+                    alpn if alpn == ALPN => inner.run_link(connection, None).await,
+                    alpn if alpn == blobs::ALPN => inner.serve_blobs(connection).await,
+                    _ => connection.close(VarInt::from_u32(link::CLOSE_BAD), b"unknown protocol"),
+                }
+            });
+        }
+    }
+
+    /// Calls every member that no session is open with, again and again, less and less often.
+    async fn call_members(self: Arc<Self>) {
+        loop {
+            let due: Vec<DeviceId> = {
+                let (links, mut attempts) = (locked(&self.links), locked(&self.attempts));
+                let membership = self.membership();
+                let absent = membership
+                    .members()
+                    .map(|(device, _)| *device)
+                    .filter(|device| *device != self.device && !links.contains_key(device));
+                let due = absent.filter(|device| {
+                    attempts.get(device).is_none_or(|attempt| attempt.next <= Instant::now())
+                });
+                let due: Vec<_> = due.collect();
+                for device in &due {
+                    // Until the call ends, one way or the other, it is not made again.
+                    let held = attempts.get(device).map_or(0, |attempt| attempt.failures);
+                    let next = Instant::now() + DIAL_TIMEOUT + FIRST_BACKOFF;
+                    attempts.insert(*device, Attempt { failures: held, next });
+                }
+                due
+            };
+            for device in due {
+                let inner = Arc::clone(&self);
+                self.spawn(async move { inner.call(device).await });
+            }
+            tokio::select! {
+                () = self.call_now.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            }
+        }
+    }
+
+    fn address_of(&self, device: &DeviceId) -> Option<EndpointAddr> {
+        let contact = locked(&self.book).contact(device);
+        if contact.addresses.is_empty() {
+            return None;
+        }
+        reachable_at(device, &contact.addresses)
+    }
+
+    async fn call(self: Arc<Self>, device: DeviceId) {
+        let Some(address) = self.address_of(&device) else { return self.failed(device, None) };
+        match timeout(DIAL_TIMEOUT, self.endpoint.connect(address, ALPN)).await {
+            Ok(Ok(connection)) => {
+                let dialer = Some(self.device);
+                self.run_link(connection, dialer).await;
+            }
+            Ok(Err(error)) => self.failed(device, Some(error.to_string())),
+            Err(_) => self.failed(device, Some("it does not answer".to_owned())),
+        }
+    }
+
+    /// Opens a connection for blobs with a peer that a session was opened with.
+    fn call_for_blobs(self: &Arc<Self>, device: DeviceId) {
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            let Some(address) = inner.address_of(&device) else { return };
+            let call = inner.endpoint.connect(address, blobs::ALPN);
+            if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, call).await {
+                inner.serve_blobs(connection).await;
+            }
+        });
+    }
+
+    /// Serves blobs over a connection, from either side, and lets the fetcher use it meanwhile.
+    async fn serve_blobs(&self, connection: Connection) {
+        let device = device_at(&connection);
+        if self.membership().role(&device).is_some() {
+            locked(&self.blob_connections).insert(device, connection.clone());
+            self.offer_missing();
+            self.fetcher.peer_came();
+        }
+        let id = connection.stable_id();
+        self.provider.serve(connection).await;
+        let mut connections = locked(&self.blob_connections);
+        if connections.get(&device).is_some_and(|held| held.stable_id() == id) {
+            connections.remove(&device);
+        }
+    }
+
+    /// Offers the fetcher blobs that new entries name.
+    fn offer(&self, blobs: Vec<(BlobHash, u64)>) {
+        let Ok(snapshot) = self.workspace.snapshot() else { return };
+        for (hash, size) in blobs {
+            if !snapshot.is_granted(&hash).unwrap_or(false) {
+                // What there is no room for now is offered again when a peer comes.
+                let _ = self.fetcher.offer(Wanted { hash, size, uploaded_by: None });
+            }
+        }
+    }
+
+    /// Offers the fetcher what the workspace names and this device lacks.
+    fn offer_missing(&self) {
+        let offered =
+            self.workspace.snapshot().and_then(|snapshot| self.fetcher.offer_missing(&snapshot));
+        if let Err(error) = offered {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the artifacts cannot be read"
+            );
+        }
+    }
+
+    /// Notes that a call or a session failed, and when to call next.
+    fn failed(&self, device: DeviceId, reason: Option<String>) {
+        if let Some(reason) = reason {
+            locked(&self.errors).insert(device, reason);
+        }
+        let mut attempts = locked(&self.attempts);
+        let failures = attempts.get(&device).map_or(0, |attempt| attempt.failures);
+        let backoff = FIRST_BACKOFF.saturating_mul(1 << failures.min(6)).min(LONGEST_BACKOFF);
+        // Two devices that lost each other at one moment do not call at one moment.
+        let jitter = backoff.mul_f64(rand::random::<f64>() / 2.0);
+        let next = Instant::now() + backoff / 2 + jitter;
+        attempts.insert(device, Attempt { failures: failures.saturating_add(1), next });
+    }
+
+    /// Runs a session over a connection, from either side, until it ends.
+    async fn run_link(self: Arc<Self>, connection: Connection, dialer: Option<DeviceId>) {
+        let device = device_at(&connection);
+        let dialer = dialer.unwrap_or(device);
+        let link = Arc::new(Link::new(connection, dialer));
+        if !self.take_place(device, &link) {
+            link.close(link::CLOSE_TWICE, b"there is a session already");
+            return;
+        }
+        self.moved();
+        self.tell_connected().await;
+        let ended = link.run(&self).await;
+        if self.leave_place(device, &link) {
+            self.tell_connected().await;
+        }
+        match ended {
+            Ok(()) => self.ended_well(device),
+            Err(LinkError::Replaced) => {}
+            Err(error) => {
+                tracing::debug!(peer = %device.short(), error = &error as &dyn std::error::Error, "session ended");
+                self.failed(device, Some(chain(&error)));
+            }
+        }
+        self.moved();
+    }
+
+    async fn tell_connected(&self) {
+        let peers = locked(&self.links).len();
+        self.workspace.set_connected(peers).await;
+    }
+
+    fn ended_well(&self, device: DeviceId) {
+        let next = Instant::now() + FIRST_BACKOFF;
+        locked(&self.attempts).insert(device, Attempt { failures: 0, next });
+    }
+
+    /// Lets one of two sessions with a peer be: of two that both sides opened at once, the one
+    /// that the device with the lower id opened; of two that one side opened, the later.
+    fn take_place(&self, device: DeviceId, link: &Arc<Link>) -> bool {
+        let mut links = locked(&self.links);
+        if let Some(held) = links.get(&device) {
+            let other = link.dialer() != held.dialer();
+            if other && held.dialer() < link.dialer() {
+                return false;
+            }
+            held.close(link::CLOSE_TWICE, b"there is another session");
+        }
+        links.insert(device, Arc::clone(link));
+        true
+    }
+
+    fn leave_place(&self, device: DeviceId, link: &Arc<Link>) -> bool {
+        let mut links = locked(&self.links);
+        let mine = links.get(&device).is_some_and(|held| Arc::ptr_eq(held, link));
+        if mine {
+            links.remove(&device);
+        }
+        mine
+    }
+
+    /// Notes that a peer was met, and where.
+    fn met(self: &Arc<Self>, device: DeviceId, dialer: DeviceId, connection: &Connection) {
+        locked(&self.errors).remove(&device);
+        locked(&self.attempts).remove(&device);
+        let mut book = locked(&self.book);
+        let at: Vec<SocketAddr> = connection
+            .paths()
+            .iter()
+            .filter_map(|path| match path.remote_addr() {
+                iroh::TransportAddr::Ip(address) => Some(*address),
+                _ => None,
+            })
+            .collect();
+        book.note(&device, &at);
+        book.seen(&device, now().0);
+        drop(book);
+        if dialer == self.device {
+            self.call_for_blobs(device);
+        }
+    }
+
+    fn moved(&self) {
+        self.progress.send_modify(|count| *count += 1);
+    }
+}
+
+/// The iroh address of a device at some socket addresses.
+fn reachable_at(device: &DeviceId, addresses: &[SocketAddr]) -> Option<EndpointAddr> {
+    let address = EndpointAddr::new(endpoint_id(device)?);
+    Some(addresses.iter().fold(address, |address, at| address.with_ip_addr(*at)))
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,134 @@
+//! Two devices on one machine, over real sockets.
+
+use std::time::Duration;
+
+use runmesh_core::act::Role;
+use runmesh_core::action::{Action, NewRun};
+use runmesh_core::ids::{DocumentId, ExperimentId, RunId};
+use runmesh_core::ticket::Ticket;
+
+use super::JoinError;
+use crate::app::App;
+use crate::config::Config;
+use crate::home::Home;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Device {
+    app: App,
+    folder: tempfile::TempDir,
+}
+
+impl Device {
+    async fn up(name: &str) -> Self {
+        Self::up_in(tempfile::tempdir().unwrap(), name).await
+    }
+
+    async fn up_in(folder: tempfile::TempDir, name: &str) -> Self {
+        let config = Config { name: name.to_owned(), peer_port: Some(0), ..Config::default() };
+        let app = App::open(Home::open(folder.path()).unwrap(), config).unwrap();
+        app.start_mesh().await.unwrap();
+        Self { app, folder }
+    }
+
+    async fn down(self) -> tempfile::TempDir {
+        self.app.mesh().unwrap().stop().await;
+        self.app.workspace.stop().await;
+        self.folder
+    }
+
+    async fn run(&self, id: u8) -> RunId {
+        let id = RunId::new([id; 16]);
+        let new = NewRun {
+            id,
+            experiment: ExperimentId::DEFAULT,
+            name: "run".to_owned(),
+            user: String::new(),
+            start_ms: 5,
+            tags: Vec::new(),
+            description: None,
+        };
+        self.app.workspace.act(Action::CreateRun(new)).await.unwrap();
+        id
+    }
+
+    async fn put(&self, run: RunId, path: &str, bytes: &[u8]) {
+        let blob = self.app.blobs.import(bytes).await.unwrap();
+        let (owner, path) = (DocumentId::run(run), path.to_owned());
+        let put = Action::PutArtifact { owner, path, blob: blob.hash, size: blob.size };
+        self.app.workspace.act(put).await.unwrap();
+    }
+
+    fn has(&self, run: RunId) -> bool {
+        self.app.workspace.snapshot().unwrap().run(&run).unwrap().is_some()
+    }
+
+    async fn invite(&self) -> Ticket {
+        let mut ticket = self.app.mesh().unwrap().invite(Role::Writer, 0, 1).await.unwrap();
+        ticket.addresses.retain(|address| address.ip().is_loopback());
+        ticket
+    }
+
+    async fn join(&self, ticket: &Ticket) -> Result<u64, JoinError> {
+        let mesh = self.app.mesh().unwrap();
+        Ok(mesh.join(&self.app.home, ticket, false).await?.runs_taken)
+    }
+
+    async fn synced(&self) -> bool {
+        !self.app.mesh().unwrap().sync_wait(PATIENCE).await.unwrap().timed_out
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_that_logged_apart_hold_the_same_after_joining() {
+    let (ann, bob) = (Device::up("ann").await, Device::up("bob").await);
+    let (first, second) = (ann.run(1).await, bob.run(2).await);
+    ann.put(first, "model/weights.bin", &[7; 100_000]).await;
+    assert_eq!(bob.join(&ann.invite().await).await.unwrap(), 1);
+    assert!(bob.synced().await);
+    assert!(ann.has(second) && bob.has(first));
+    let vector = |device: &Device| device.app.workspace.snapshot().unwrap().vector().unwrap();
+    assert_eq!(vector(&ann), vector(&bob));
+    let owner = DocumentId::run(first);
+    let row = bob.app.workspace.snapshot().unwrap().artifact(owner, "model/weights.bin");
+    let blob = row.unwrap().unwrap().blob;
+    // The fetcher tells whenever it has moved on.
+    let mut progress = bob.app.fetcher.progress();
+    while !bob.app.workspace.snapshot().unwrap().is_granted(&blob).unwrap() {
+        tokio::time::timeout(PATIENCE, progress.changed()).await.unwrap().unwrap();
+    }
+    assert!(bob.app.blobs.has(&blob).unwrap());
+    ann.down().await;
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_was_away_finds_the_other_again() {
+    let (ann, bob) = (Device::up("ann").await, Device::up("bob").await);
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    let folder = bob.down().await;
+    let run = ann.run(3).await;
+    let bob = Device::up_in(folder, "bob").await;
+    assert!(bob.synced().await);
+    assert!(bob.has(run));
+    ann.down().await;
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_admits_one_device_and_a_forged_one_none() {
+    let (ann, bob, eve) =
+        (Device::up("ann").await, Device::up("bob").await, Device::up("eve").await);
+    let run = eve.run(4).await;
+    let ticket = ann.invite().await;
+    bob.join(&ticket).await.unwrap();
+    assert!(matches!(eve.join(&ticket).await, Err(JoinError::Refused { .. })));
+    let forged = Ticket { key: [9; 32], ..ticket };
+    assert!(matches!(eve.join(&forged).await, Err(JoinError::Refused { .. })));
+    // Its own workspace is as it was.
+    assert!(eve.has(run) && !eve.has(RunId::new([1; 16])));
+    ann.down().await;
+    bob.down().await;
+    eve.down().await;
+}
