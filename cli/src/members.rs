@@ -87,13 +87,14 @@ pub(crate) fn peer_table(peers: &[Peer], screen: &mut Screen) -> Result<(), CliE
         vec![
             cell(&peer.device.name),
             Cell::new(peer.device.id.short()),
+            Cell::new(format!("{:?}", peer.role).to_lowercase()),
             state,
             Cell::new(seen.map_or("never".to_owned(), |ms| ago(ms, now))),
             right(peer.entries_to_get),
             right(peer.entries_to_give),
         ]
     });
-    screen.table(&["peer", "device", "state", "seen", "to get", "to give"], rows)?;
+    screen.table(&["peer", "device", "role", "state", "seen", "to get", "to give"], rows)?;
     for peer in peers {
         if let (false, Some(error)) = (peer.connected, &peer.last_error) {
             let name = clean(if peer.device.name.is_empty() { "peer" } else { &peer.device.name });
@@ -123,15 +124,19 @@ pub(crate) fn sync(
     screen.line(&format!("holds the same as {names}"))?;
     let moved = &report.moved;
     screen.line(&format!(
-        "{} and {} in ({}), {} and {} out ({}), {}",
+        "{} and {} in ({}), {} out ({}), {}",
         count(moved.entries_in, "entry", "entries"),
-        count(moved.blobs_in, "blob", "blobs"),
+        count(report.blobs_fetched, "blob", "blobs"),
         bytes(moved.bytes_in),
         count(moved.entries_out, "entry", "entries"),
-        count(moved.blobs_out, "blob", "blobs"),
         bytes(moved.bytes_out),
         span(report.took_ms)
-    ))
+    ))?;
+    if report.blobs_missing > 0 {
+        let blobs = count(report.blobs_missing, "blob is", "blobs are");
+        screen.line(&format!("! {blobs} on no connected device; they come when one has them"))?;
+    }
+    Ok(())
 }
 
 /// Shows on a terminal that something is under way.

@@ -199,3 +199,15 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let answer = Answer::of(output.expect("the binary is there"));
     assert_eq!((answer.code, answer.err.as_str()), (0, ""));
 }
+
+#[test]
+fn the_demo_ends_well_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Device::new().command();
+    command.env("TMPDIR", folder.path()).args(["demo", "--exit", "--runs=3", "--json"]);
+    let answer = Answer::of(command.output().expect("the binary is there")).done();
+    let summary: Value = serde_json::from_str(&answer).expect("JSON was asked for");
+    assert_eq!((&summary["same"], &summary["runs"]), (&json!(true), &json!(3)));
+    assert!(summary["best_accuracy"].as_f64().expect("a number") > 0.9);
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);
+}

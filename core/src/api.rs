@@ -162,6 +162,8 @@ pub struct DiskStatus {
 pub struct Peer {
     /// Which.
     pub device: Named<DeviceId>,
+    /// What it may do.
+    pub role: Role,
     /// Whether a session is open.
     pub connected: bool,
     /// When it was last heard of.
@@ -231,7 +233,8 @@ pub struct Joined {
     pub runs_taken: u64,
 }
 
-/// `POST sync`: waits until this device and all connected peers hold the same.
+/// `POST sync`: waits until this device and all connected peers hold the same entries, and this
+/// device the blobs that its policy wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
     /// For how long to wait at most.
@@ -245,6 +248,10 @@ pub struct SyncReport {
     pub peers: Vec<Named<DeviceId>>,
     /// What moved while it waited.
     pub moved: Traffic,
+    /// Blobs that came.
+    pub blobs_fetched: u64,
+    /// Blobs that this device wants and no connected peer has.
+    pub blobs_missing: u64,
     /// How long it took.
     pub took_ms: u64,
 }
@@ -256,11 +263,8 @@ pub struct Traffic {
     pub entries_in: u64,
     /// Entries that went out.
     pub entries_out: u64,
-    /// Blobs that came in.
-    pub blobs_in: u64,
-    /// Blobs that went out.
-    pub blobs_out: u64,
-    /// Bytes that came in, for entries, blobs and all that is said about them.
+    /// Bytes that came in, entries, blobs and all that is said about them, as they were on the
+    /// wire.
     pub bytes_in: u64,
     /// Bytes that went out.
     pub bytes_out: u64,
@@ -273,8 +277,6 @@ impl Traffic {
         Self {
             entries_in: self.entries_in.saturating_sub(before.entries_in),
             entries_out: self.entries_out.saturating_sub(before.entries_out),
-            blobs_in: self.blobs_in.saturating_sub(before.blobs_in),
-            blobs_out: self.blobs_out.saturating_sub(before.blobs_out),
             bytes_in: self.bytes_in.saturating_sub(before.bytes_in),
             bytes_out: self.bytes_out.saturating_sub(before.bytes_out),
         }

@@ -108,7 +108,7 @@ impl Mlflow {
         let request = self.agent.put(self.artifact_url(run, path));
         let request = request.header("content-type", "application/json");
         let answer = request.header("authorization", &self.authorization).send(bytes);
-        self.read(answer.map_err(|error| self.failed(error.to_string()))?).map(drop)
+        self.check(answer.map_err(|error| self.failed(error.to_string()))?).map(drop)
     }
 
     /// `mlflow.artifacts.download_artifacts`.

@@ -143,6 +143,7 @@ impl Mesh {
         let device = inner.device;
         let session = link.drive(inner, candidate, |held| held.membership.role(&device).is_some());
         let ended = timeout(ADMISSION_TIMEOUT, session).await;
+        inner.count(link.connection(), Some(&link.moved));
         link.close(super::link::CLOSE_TWICE, b"it joins, and calls again as a member");
         match ended {
             Ok(Ok(())) => Ok(()),

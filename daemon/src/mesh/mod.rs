@@ -19,6 +19,7 @@ use std::time::Duration;
 use iroh::endpoint::{Connection, VarInt};
 use iroh::{Endpoint, EndpointAddr, EndpointId};
 use runmesh_core::act::Role;
+use runmesh_core::api::Traffic;
 use runmesh_core::ids::{BlobHash, DeviceId};
 use runmesh_core::membership::Membership;
 use runmesh_core::store::StoreError;
@@ -86,6 +87,8 @@ struct Inner {
     links: Mutex<BTreeMap<DeviceId, Arc<Link>>>,
     attempts: Mutex<BTreeMap<DeviceId, Attempt>>,
     errors: Mutex<BTreeMap<DeviceId, String>>,
+    /// What moved over connections that have ended.
+    ended: Mutex<Traffic>,
     /// Changes with every session that begins, ends or moves on.
     progress: watch::Sender<u64>,
     fetcher: Fetcher,
@@ -145,6 +148,7 @@ impl Mesh {
             links: Mutex::default(),
             attempts: Mutex::default(),
             errors: Mutex::default(),
+            ended: Mutex::default(),
             progress: watch::Sender::new(0),
             fetcher,
             blob_connections,
@@ -369,7 +373,8 @@ impl Inner {
             self.fetcher.peer_came();
         }
         let id = connection.stable_id();
-        self.provider.serve(connection).await;
+        self.provider.serve(connection.clone()).await;
+        self.count(&connection, None);
         let mut connections = locked(&self.blob_connections);
         if connections.get(&device).is_some_and(|held| held.stable_id() == id) {
             connections.remove(&device);
@@ -425,6 +430,7 @@ impl Inner {
         self.moved();
         self.tell_connected().await;
         let ended = link.run(&self).await;
+        self.count(link.connection(), Some(&link.moved));
         if self.leave_place(device, &link) {
             self.tell_connected().await;
         }

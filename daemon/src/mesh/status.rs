@@ -3,11 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use iroh::endpoint::Connection;
 use runmesh_core::act::Role;
+use runmesh_core::api::Traffic;
 use runmesh_core::ids::DeviceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Mesh, locked};
+use super::link::Moved;
+use super::{Inner, Mesh, locked};
 use crate::WriteError;
 
 /// How a peer stands.
@@ -54,7 +57,36 @@ pub struct Synced {
     pub timed_out: bool,
 }
 
+impl Inner {
+    /// Counts what moved over a connection that has ended.
+    pub(super) fn count(&self, connection: &Connection, moved: Option<&Moved>) {
+        add(&mut locked(&self.ended), connection, moved);
+    }
+}
+
+fn add(traffic: &mut Traffic, connection: &Connection, moved: Option<&Moved>) {
+    let stats = connection.stats();
+    traffic.bytes_in += stats.udp_rx.bytes;
+    traffic.bytes_out += stats.udp_tx.bytes;
+    if let Some(moved) = moved {
+        traffic.entries_in += moved.entries_in.load(Ordering::Relaxed);
+        traffic.entries_out += moved.entries_out.load(Ordering::Relaxed);
+    }
+}
+
 impl Mesh {
+    /// What moved since the daemon started, as it was on the wire.
+    pub fn traffic(&self) -> Traffic {
+        let mut traffic = *locked(&self.inner.ended);
+        for link in locked(&self.inner.links).values() {
+            add(&mut traffic, link.connection(), Some(&link.moved));
+        }
+        for connection in locked(&self.inner.blob_connections).values() {
+            add(&mut traffic, connection, None);
+        }
+        traffic
+    }
+
     /// The other members, and how each stands.
     pub fn peers(&self) -> Vec<PeerStatus> {
         let inner = &self.inner;

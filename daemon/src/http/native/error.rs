@@ -6,9 +6,11 @@ use axum::response::{IntoResponse, Response};
 use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
 use runmesh_core::search::SearchError;
 use runmesh_core::store::StoreError;
+use runmesh_core::ticket::TicketError;
 
 use crate::WriteError;
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, NotFetched};
+use crate::mesh::{InviteError, JoinError};
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -35,14 +37,28 @@ pub(super) enum Error {
     NoSuchArtifact { run: String, path: String },
     #[error("{0:?} cannot be the path of an artifact")]
     BadPath(String),
-    #[error("the bytes of {path:?} are not on this device")]
-    BlobElsewhere { path: String },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
     Blob(#[from] BlobError),
+    #[error("this daemon has no sessions with other devices")]
+    NoMesh,
+    #[error("no other device is in this workspace")]
+    Alone,
+    #[error("time is up: {agreeing} of {connected} connected devices hold the same as this one")]
+    NotSynced { connected: usize, agreeing: usize },
+    #[error("time is up: {fetched} blobs came, and not all")]
+    BlobsNotSynced { fetched: u64 },
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error(transparent)]
+    Fetch(#[from] NotFetched),
     #[error("the disk cannot be measured")]
     Disk(#[source] std::io::Error),
     #[error("the request's work broke off")]
@@ -58,15 +74,29 @@ impl Error {
             | Self::NoSuchExperiment(_)
             | Self::NoSuchArtifact { .. } => ErrorCode::NotFound,
             Self::WrongDevice => ErrorCode::WrongDevice,
-            Self::Unauthorized => ErrorCode::Unauthorized,
-            Self::Invalid(_) | Self::NotARun(_) | Self::BadPath(_) | Self::Search(_) => {
-                ErrorCode::Invalid
+            Self::Alone
+            | Self::Invite(InviteError::NotAnAdmin)
+            | Self::Join(JoinError::AlreadyIn | JoinError::Expired | JoinError::Refused { .. }) => {
+                ErrorCode::Refused
             }
+            Self::NotSynced { connected: 0, .. } => ErrorCode::Unreachable,
+            Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => ErrorCode::TimedOut,
+            Self::Join(JoinError::Unreachable { .. } | JoinError::Failed(_)) => {
+                ErrorCode::Unreachable
+            }
+            Self::Fetch(NotFetched::Nobody { .. }) => ErrorCode::Unreachable,
+            Self::NoMesh | Self::Fetch(NotFetched::GivenUp { .. }) => ErrorCode::Unavailable,
+            Self::Invite(_) | Self::Join(_) | Self::Fetch(_) => ErrorCode::Internal,
+            Self::Unauthorized => ErrorCode::Unauthorized,
+            Self::Invalid(_)
+            | Self::NotARun(_)
+            | Self::BadPath(_)
+            | Self::Search(_)
+            | Self::Ticket(_) => ErrorCode::Invalid,
             Self::Blob(BlobError::UploadBroken { .. } | BlobError::TooLarge { .. }) => {
                 ErrorCode::Invalid
             }
             Self::Write(WriteError::Refused(_)) => ErrorCode::Refused,
-            Self::BlobElsewhere { .. } => ErrorCode::Unreachable,
             Self::Write(WriteError::DiskFull { .. } | WriteError::Stopping)
             | Self::Blob(BlobError::DiskFull { .. } | BlobError::Busy { .. }) => {
                 ErrorCode::Unavailable
@@ -86,7 +116,14 @@ impl Error {
             Self::NoSuchExperiment(_) => "`runmesh experiments` lists those that are here",
             Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
             Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",
-            Self::BlobElsewhere { .. } => {
+            Self::Alone => "`runmesh invite` prints a ticket for another one",
+            Self::NotSynced { connected: 0, .. } => {
+                "no other device is connected; `runmesh peers` says why"
+            }
+            Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => {
+                "it goes on by itself; `runmesh peers` says how far it is"
+            }
+            Self::Fetch(_) => {
                 "connect a device that has them (`runmesh peers`), or wait: `runmesh sync --wait`"
             }
             Self::Store(_) | Self::Write(WriteError::Store(_)) => {

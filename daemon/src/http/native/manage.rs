@@ -1,17 +1,140 @@
-//! What only who has the home's token may ask: who else is a member, and what becomes of this
-//! device.
+//! What only who has the home's token may ask: who else is a member, when devices have met, and
+//! what becomes of this one.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use runmesh_core::api::Diagnosis;
+use futures_util::StreamExt;
+use futures_util::stream;
+use runmesh_core::api::{
+    Diagnosis, Invitation, InviteRequest, JoinRequest, Joined, Named, Peer, SyncReport, SyncRequest,
+};
 use runmesh_core::store::Snapshot;
+use runmesh_core::ticket::Ticket;
+use tokio::time::timeout_at;
 
 use super::error::Error;
-use super::query;
+use super::status::{peers as all_peers, traffic};
+use super::{query, read};
 use crate::app::App;
-use crate::doctor;
+use crate::blobs::{NotFetched, Wanted};
+use crate::mesh::Mesh;
+use crate::{doctor, now};
+
+/// Blobs that a sync waits for at once.
+const BLOBS_AT_ONCE: usize = 16;
+
+/// How long a connection for blobs may take after a session is open.
+const PEER_SETTLES: Duration = Duration::from_millis(50);
+
+fn mesh(app: &App) -> Result<&Mesh, Error> {
+    app.mesh().ok_or(Error::NoMesh)
+}
+
+pub(super) async fn invite(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<Json<Invitation>, Error> {
+    let InviteRequest { role, valid_for_ms, uses } = read(&body)?;
+    let expires_ms = valid_for_ms.map(|ms| now().0.saturating_add(ms));
+    // On the wire, zero is never.
+    let ticket = mesh(&app)?.invite(role, expires_ms.unwrap_or(0), uses).await?;
+    Ok(Json(Invitation { ticket: ticket.to_string(), role, expires_ms, uses }))
+}
+
+pub(super) async fn join(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Joined>, Error> {
+    let JoinRequest { ticket, leave_behind } = read(&body)?;
+    let ticket: Ticket = ticket.trim().parse()?;
+    let joined = mesh(&app)?.join(&app.home, &ticket, leave_behind).await?;
+    Ok(Json(Joined {
+        workspace: Named { id: joined.workspace, name: joined.name },
+        through: Named { id: joined.through, name: joined.through_name },
+        role: joined.role,
+        runs_taken: joined.runs_taken,
+    }))
+}
+
+pub(super) async fn peers(State(app): State<Arc<App>>) -> Json<Vec<Peer>> {
+    Json(all_peers(&app))
+}
+
+/// Waits until this device and every connected peer hold the same entries, and this device the
+/// blobs that its policy wants.
+pub(super) async fn sync(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<Json<SyncReport>, Error> {
+    let SyncRequest { timeout_ms } = read(&body)?;
+    let started = Instant::now();
+    let at_most = Duration::from_millis(timeout_ms);
+    let before = traffic(&app);
+    let mesh = mesh(&app)?;
+    if mesh.peers().is_empty() {
+        return Err(Error::Alone);
+    }
+    let synced = mesh.sync_wait(at_most).await?;
+    if synced.timed_out {
+        let connected = mesh.peers().iter().filter(|peer| peer.connected).count();
+        return Err(Error::NotSynced { connected, agreeing: synced.peers.len() });
+    }
+    let deadline = started + at_most;
+    let (blobs_fetched, blobs_missing) = fetch_wanted(&app, deadline).await?;
+    let name = |(id, name)| Named { id, name };
+    Ok(Json(SyncReport {
+        peers: synced.peers.into_iter().map(name).collect(),
+        moved: traffic(&app).since(&before),
+        blobs_fetched,
+        blobs_missing,
+        took_ms: doctor::millis(started.elapsed()),
+    }))
+}
+
+/// Fetches the blobs that the policy wants; returns how many came, and how many no connected peer
+/// has.
+async fn fetch_wanted(app: &Arc<App>, deadline: Instant) -> Result<(u64, u64), Error> {
+    let wanted = query(app, missing).await?;
+    let fetches = stream::iter(wanted).map(|wanted| fetch(app, wanted));
+    let mut fetches = std::pin::pin!(fetches.buffer_unordered(BLOBS_AT_ONCE));
+    let (mut fetched, mut missing) = (0, 0);
+    loop {
+        match timeout_at(deadline.into(), fetches.next()).await {
+            Err(_) => return Err(Error::BlobsNotSynced { fetched }),
+            Ok(None) => return Ok((fetched, missing)),
+            Ok(Some(came)) => *(if came? { &mut fetched } else { &mut missing }) += 1,
+        }
+    }
+}
+
+/// Fetches a blob; returns whether a connected peer had it.
+async fn fetch(app: &App, wanted: Wanted) -> Result<bool, Error> {
+    loop {
+        let connected = || mesh(app).map(|mesh| mesh.peers().into_iter().filter(|p| p.connected));
+        match app.fetcher.fetch_now(wanted).await {
+            Ok(()) => return Ok(true),
+            // A peer whose session is open is not asked before it can be asked for blobs too.
+            Err(NotFetched::Nobody { asked, .. }) if asked < connected()?.count() => {
+                tokio::time::sleep(PEER_SETTLES).await;
+            }
+            Err(NotFetched::Nobody { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn missing(app: &App, snapshot: &Snapshot) -> Result<Vec<Wanted>, Error> {
+    let mut wanted = Vec::new();
+    for (_, row) in snapshot.all_artifacts()? {
+        if app.config.blobs.wants(row.size) && !snapshot.is_granted(&row.blob)? {
+            wanted.push(Wanted { hash: row.blob, size: row.size, uploaded_by: None });
+        }
+    }
+    wanted.sort_by_key(|wanted| wanted.hash);
+    wanted.dedup_by_key(|wanted| wanted.hash);
+    Ok(wanted)
+}
 
 pub(super) async fn doctor(State(app): State<Arc<App>>) -> Result<Json<Diagnosis>, Error> {
     query(&app, |app, snapshot| Ok(Json(look(app, snapshot)))).await
@@ -22,7 +145,7 @@ fn look(app: &App, snapshot: &Snapshot) -> Diagnosis {
 }
 
 pub(super) async fn rebuild(State(app): State<Arc<App>>) -> Result<Json<Diagnosis>, Error> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let entries = app.workspace.rebuild().await?;
     let rebuilt = doctor::rebuilt(entries);
     query(&app, move |app, snapshot| {

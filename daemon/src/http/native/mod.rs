@@ -35,6 +35,7 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let open = Router::new()
         .route("/status", get(status::status))
+        .route("/peers", get(manage::peers))
         .route("/experiments", get(runs::experiments))
         .route("/runs/search", post(runs::search))
         .route("/runs/{run}", get(runs::show))
@@ -42,6 +43,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/runs/{run}/artifact", get(artifacts::get).put(artifacts::put))
         .layer(from_fn_with_state(Arc::clone(app), check_client));
     let managed = Router::new()
+        .route("/invite", post(manage::invite))
+        .route("/join", post(manage::join))
+        .route("/sync", post(manage::sync))
         .route("/doctor", get(manage::doctor))
         .route("/doctor/rebuild", post(manage::rebuild))
         .route("/shutdown", post(manage::shutdown))

@@ -3,17 +3,21 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use runmesh_core::api::{BlobStatus, DiskStatus, Named, Status, Traffic};
+use runmesh_core::api::{BlobStatus, DiskStatus, Named, Peer, Status, Traffic};
+use runmesh_core::entry::UnverifiedEntry;
+use runmesh_core::ids::JournalId;
 use runmesh_core::store::Snapshot;
 
 use super::error::Error;
 use super::query;
 use crate::app::App;
+use crate::mesh::{Mesh, PeerStatus};
 use crate::workspace::device_of;
 
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, Error> {
@@ -30,7 +34,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
             pid: std::process::id(),
             http: address.to_string(),
             clients_need_token: app.config.clients_need_token(),
-            peer_addresses: Vec::new(),
+            peer_addresses: addresses(app),
             started_ms: app.started.0,
             uptime_ms: u64::try_from(app.started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
             experiments: counts.experiments,
@@ -41,12 +45,68 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
             waiting_changes: counts.waiting_changes,
             blobs: blobs(app, snapshot)?,
             disk: disk(app)?,
-            traffic: Traffic::default(),
-            peers: Vec::new(),
-            warnings: Vec::new(),
+            traffic: traffic(app),
+            peers: peers(app),
+            warnings: warnings(app, snapshot)?,
         }))
     })
     .await
+}
+
+fn addresses(app: &App) -> Vec<String> {
+    let addresses = app.mesh().map(Mesh::addresses).unwrap_or_default();
+    addresses.iter().map(SocketAddr::to_string).collect()
+}
+
+/// What moved since the daemon started.
+pub(super) fn traffic(app: &App) -> Traffic {
+    app.mesh().map(Mesh::traffic).unwrap_or_default()
+}
+
+/// The other members.
+pub(super) fn peers(app: &App) -> Vec<Peer> {
+    let peers = app.mesh().map(Mesh::peers).unwrap_or_default();
+    let peer = |peer: PeerStatus| Peer {
+        device: Named { id: peer.device, name: peer.name },
+        role: peer.role,
+        connected: peer.connected,
+        last_seen_ms: peer.last_seen_ms,
+        entries_to_get: peer.to_receive,
+        entries_to_give: peer.to_send,
+        last_error: peer.last_error,
+    };
+    peers.into_iter().map(peer).collect()
+}
+
+/// What a person should know: journals that are not synced, and clocks that are wrong.
+fn warnings(app: &App, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
+    let mut warnings = Vec::new();
+    for peer in app.mesh().map(Mesh::peers).unwrap_or_default() {
+        let name = if peer.name.is_empty() { peer.device.short() } else { peer.name };
+        let stuck = peer.stuck.iter();
+        warnings
+            .extend(stuck.map(|stuck| format!("with {name}, a journal does not sync: {stuck}")));
+    }
+    for info in snapshot.journals()? {
+        let last = info.tip.count.saturating_sub(1);
+        let stored = snapshot.entries(&info.journal, last, 1)?.pop();
+        let entry = stored.and_then(|bytes| decode(&info.journal, last, &bytes));
+        warnings.extend(entry.and_then(|entry| ahead(&entry)));
+    }
+    Ok(warnings)
+}
+
+/// An entry of our own store; the doctor is who tells what is wrong with one.
+fn decode(journal: &JournalId, number: u64, stored: &[u8]) -> Option<UnverifiedEntry> {
+    UnverifiedEntry::decode(*journal, number, stored).ok()
+}
+
+fn ahead(entry: &UnverifiedEntry) -> Option<String> {
+    let (clock, now) = (entry.clock(), crate::now());
+    let hours = clock.millis().saturating_sub(now.0) / 3_600_000;
+    let device = entry.journal().device.short();
+    let text = || format!("the clock of device {device} is {hours} hours ahead; set it right");
+    clock.is_too_far_ahead(now).then(text)
 }
 
 fn blobs(app: &App, snapshot: &Snapshot) -> Result<BlobStatus, Error> {
