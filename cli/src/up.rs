@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -169,7 +169,7 @@ fn detach(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), CliError> 
     command.arg("up").args(flags.again()).arg("--background");
     command.stdin(Stdio::null()).stdout(log).stderr(log_for_errors);
     let mut child = spawn(command)?;
-    let client = match wait_until_up(&mut child, home) {
+    let client = match wait_until_up(home, child.id(), || child.try_wait()) {
         Ok(client) => client,
         Err(CliError::NotStarted { exit, .. }) => {
             let log = read_from(&path, from).map_err(file("read"))?;
@@ -213,17 +213,22 @@ pub(crate) fn spawn(mut command: Command) -> Result<Child, CliError> {
     })
 }
 
-/// Waits until the daemon that is `child` answers.
-pub(crate) fn wait_until_up(child: &mut Child, home: &Path) -> Result<Client, CliError> {
+/// Waits until the daemon that was started for `home` as process `pid` answers, or `ended` says
+/// that it is gone.
+pub(crate) fn wait_until_up(
+    home: &Path,
+    pid: u32,
+    mut ended: impl FnMut() -> io::Result<Option<ExitStatus>>,
+) -> Result<Client, CliError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = ended()? {
             let exit = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
             return Err(CliError::NotStarted { log: String::new(), exit: exit.max(1) });
         }
         let client = Client::of_home(home);
         if let Ok(client) = client
-            && client.daemon().pid == child.id()
+            && client.daemon().pid == pid
             && client.get::<Status>("status", &[]).is_ok()
         {
             return Ok(client);

@@ -115,6 +115,7 @@ fn a_device_from_its_first_start_to_its_last() {
 
     let pid = status["pid"].to_string();
     device.run(&["up"]).refused(5, &format!("pid {pid}"));
+    device.run(&["up", "--detach"]).refused(5, &format!("pid {pid}"));
     Device::new().run(&["up", "--http", &address]).refused(5, "--http 127.0.0.1:");
     Device::new().run(&["up", "-d", "--http", &address]).refused(5, "--http 127.0.0.1:");
 
@@ -209,5 +210,25 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     let summary: Value = serde_json::from_str(&answer).expect("JSON was asked for");
     assert_eq!((&summary["same"], &summary["runs"]), (&json!(true), &json!(3)));
     assert!(summary["best_accuracy"].as_f64().expect("a number") > 0.9);
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Device::new().command();
+    command.env("TMPDIR", folder.path()).args(["demo", "--runs=1000"]).stdout(Stdio::piped());
+    let mut demo = command.spawn().expect("the binary is there");
+    let mut lines = BufReader::new(demo.stdout.take().expect("a pipe")).lines();
+    // The first model is there: both daemons run, and training goes on.
+    assert!(lines.any(|line| line.expect("text").contains("accuracy")));
+    let pid = i32::try_from(demo.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("it runs"), rustix::process::Signal::TERM)
+        .expect("it is ours");
+    assert_eq!(demo.wait().expect("it ends").code(), Some(130));
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);
 }

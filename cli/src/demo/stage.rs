@@ -4,10 +4,10 @@
 //! are stopped and their homes removed. A demo that is killed outright takes the children with
 //! it, because their standard input ends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,16 @@ use crate::up::{program, signalled, spawn, wait_until_up};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// All devices of a demo.
-#[derive(Default)]
 pub(crate) struct Stage {
-    running: Arc<Mutex<Vec<Running>>>,
+    cast: Arc<Mutex<Cast>>,
     is_done: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Cast {
+    running: Vec<Running>,
+    /// Set by a signal: from then on nobody enters, and the program ends by it.
+    is_closed: bool,
 }
 
 struct Running {
@@ -41,12 +47,14 @@ pub(crate) struct Device {
 impl Stage {
     /// An empty stage that clears itself when a signal comes, and then ends the program.
     pub(crate) fn new() -> Result<Self, CliError> {
-        let stage = Self::default();
-        let (running, is_done) = (Arc::clone(&stage.running), Arc::clone(&stage.is_done));
+        let stage = Self { cast: Arc::default(), is_done: Arc::default() };
+        let (cast, is_done) = (Arc::clone(&stage.cast), Arc::clone(&stage.is_done));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::spawn(move || {
             runtime.block_on(signalled());
-            clear(&running);
+            let mut cast = lock(&cast);
+            cast.is_closed = true;
+            cast.clear();
             // Once all is shown, a signal is how the demo is meant to end.
             std::process::exit(if is_done.load(Ordering::SeqCst) { 0 } else { 130 });
         });
@@ -55,6 +63,16 @@ impl Stage {
 
     /// Starts a device in a home of its own.
     pub(crate) fn enter(&self, name: &'static str) -> Result<Device, CliError> {
+        let (at, pid, path) = self.start(name)?;
+        let ended = || lock(&self.cast).running[at].child.try_wait();
+        let client = wait_until_up(&path, pid, ended)?;
+        let token = token(&path)?;
+        Ok(Device { name, client, token })
+    }
+
+    /// Starts a daemon under the lock, so that a signal finds either nothing of it or all.
+    fn start(&self, name: &'static str) -> Result<(usize, u32, PathBuf), CliError> {
+        let mut cast = lock(&self.cast);
         let home = tempfile::Builder::new().prefix("runmesh-demo-").tempdir()?;
         let path = home.path().to_owned();
         let mut command = program(&path)?;
@@ -65,46 +83,55 @@ impl Stage {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = spawn(command)?;
-        let mut running = lock(&self.running);
-        running.push(Running { child, _home: home });
-        let child = &mut running.last_mut().expect("it was pushed just now").child;
-        let client = wait_until_up(child, &path)?;
-        let token = token(&path)?;
-        Ok(Device { name, client, token })
+        let (at, pid) = (cast.running.len(), child.id());
+        cast.running.push(Running { child, _home: home });
+        Ok((at, pid, path))
     }
 
     /// Stays until a signal comes.
     pub(crate) fn stay(&self) -> ! {
         self.is_done.store(true, Ordering::SeqCst);
-        loop {
-            thread::park();
-        }
+        park_forever()
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        clear(&self.running);
+        // A signal's thread that is clearing holds the lock until it has ended the program.
+        lock(&self.cast).clear();
     }
 }
 
-fn lock(running: &Mutex<Vec<Running>>) -> std::sync::MutexGuard<'_, Vec<Running>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+fn park_forever() -> ! {
+    loop {
+        thread::park();
+    }
 }
 
-fn clear(running: &Mutex<Vec<Running>>) {
-    let mut running = lock(running);
-    for device in running.iter_mut() {
-        drop(device.child.stdin.take());
+/// Locks the cast; once a signal has closed the stage, waits for the program to end.
+fn lock(cast: &Mutex<Cast>) -> MutexGuard<'_, Cast> {
+    let cast = cast.lock().unwrap_or_else(PoisonError::into_inner);
+    if cast.is_closed {
+        drop(cast);
+        park_forever();
     }
-    let deadline = Instant::now() + GRACE;
-    for mut device in running.drain(..) {
-        while matches!(device.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
+    cast
+}
+
+impl Cast {
+    fn clear(&mut self) {
+        for device in &mut self.running {
+            drop(device.child.stdin.take());
         }
-        // Neither fails unless it is gone already.
-        let _ = device.child.kill();
-        let _ = device.child.wait();
+        let deadline = Instant::now() + GRACE;
+        for mut device in self.running.drain(..) {
+            while matches!(device.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(10));
+            }
+            // Neither fails unless it is gone already.
+            let _ = device.child.kill();
+            let _ = device.child.wait();
+        }
     }
 }
 

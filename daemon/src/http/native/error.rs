@@ -47,6 +47,8 @@ pub(super) enum Error {
     NoMesh,
     #[error("no other device is in this workspace")]
     Alone,
+    #[error("time is up, and no other device was connected")]
+    NobodyConnected,
     #[error("time is up: {agreeing} of {connected} connected devices hold the same as this one")]
     NotSynced { connected: usize, agreeing: usize },
     #[error("time is up: {fetched} blobs came, and not all")]
@@ -79,7 +81,7 @@ impl Error {
             | Self::Join(JoinError::AlreadyIn | JoinError::Expired | JoinError::Refused { .. }) => {
                 ErrorCode::Refused
             }
-            Self::NotSynced { connected: 0, .. } => ErrorCode::Unreachable,
+            Self::NobodyConnected => ErrorCode::Unreachable,
             Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => ErrorCode::TimedOut,
             Self::Join(JoinError::Unreachable { .. } | JoinError::Failed(_)) => {
                 ErrorCode::Unreachable
@@ -117,9 +119,7 @@ impl Error {
             Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
             Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",
             Self::Alone => "`runmesh invite` prints a ticket for another one",
-            Self::NotSynced { connected: 0, .. } => {
-                "no other device is connected; `runmesh peers` says why"
-            }
+            Self::NobodyConnected => "`runmesh peers` says why",
             Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => {
                 "it goes on by itself; `runmesh peers` says how far it is"
             }

@@ -78,7 +78,10 @@ pub(super) async fn sync(
     let synced = mesh.sync_wait(at_most).await?;
     if synced.timed_out {
         let connected = mesh.peers().iter().filter(|peer| peer.connected).count();
-        return Err(Error::NotSynced { connected, agreeing: synced.peers.len() });
+        return Err(match connected {
+            0 => Error::NobodyConnected,
+            _ => Error::NotSynced { connected, agreeing: synced.peers.len() },
+        });
     }
     let deadline = started + at_most;
     let (blobs_fetched, blobs_missing) = fetch_wanted(&app, deadline).await?;
