@@ -4,8 +4,8 @@
 //! it ends or is used up: it is to be handled like a password. It also says where the inviting
 //! device was last seen, so that a joiner finds it without any directory.
 
+use core::net::{IpAddr, SocketAddr};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use data_encoding::BASE32_NOPAD;
