@@ -18,10 +18,13 @@ use super::message::{
 };
 use super::receiving::{Receiving, Verdict};
 use super::sending::Sending;
+use crate::act::{Act, ActKind};
 use crate::clock::UnixMillis;
 use crate::codec::DecodeError;
+use crate::entry::UnverifiedEntry;
 use crate::ids::{DeviceId, EntryHash, JournalId, WorkspaceId};
-use crate::membership::Membership;
+use crate::membership::{JoinRefusal, Membership};
+use crate::operation::{Operation, OperationKind};
 use crate::store::Fault;
 use crate::vector::{MAX_JOURNALS, Tip, VersionVector};
 
@@ -249,7 +252,7 @@ impl Session {
                 self.tell_all(Scope::All);
             }
             Input::Received(message) => {
-                if let Err(error) = self.receive(message) {
+                if let Err(error) = self.receive(now, message) {
                     let farewell = match error {
                         SyncError::OtherWorkspace(_) => Farewell::OtherWorkspace,
                         _ => Farewell::Nonsense,
@@ -365,13 +368,13 @@ impl Session {
         self.send(Message::Have { scope, vector });
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), SyncError> {
+    fn receive(&mut self, now: UnixMillis, message: Message) -> Result<(), SyncError> {
         match message {
             Message::Hello { workspace, name, first, .. } => {
                 if workspace != self.peering.workspace {
                     return Err(SyncError::OtherWorkspace(workspace));
                 }
-                self.greet(name, first);
+                self.greet(now, name, first);
             }
             Message::Have { scope, vector } => self.they_have(scope, &vector),
             Message::Entries { journal, first, previous, entries } => {
@@ -404,7 +407,7 @@ impl Session {
         Ok(())
     }
 
-    fn greet(&mut self, name: String, first: Option<FirstEntry>) {
+    fn greet(&mut self, now: UnixMillis, name: String, first: Option<FirstEntry>) {
         let again = self.peer_name.replace(name).is_some();
         if self.peer_is_member() {
             if again {
@@ -416,6 +419,9 @@ impl Session {
         match first {
             Some(FirstEntry { incarnation, stored }) => {
                 let journal = JournalId { device: self.peering.peer, incarnation };
+                if let Some(refusal) = self.refusal(now, journal, &stored) {
+                    return self.leave(Farewell::NotAMember, &refusal.to_string());
+                }
                 self.admitting = true;
                 self.take(journal, 0, 1, Tip::START.hash, vec![stored]);
                 self.judge_admission();
@@ -427,6 +433,26 @@ impl Session {
         if again {
             self.tell_all(Scope::All);
         }
+    }
+
+    /// Why a stranger's join is not let in here and now, by what is known here.
+    ///
+    /// Of two joins by one ticket that meet later, the set of acts decides; but to who comes to
+    /// this door with a ticket that is used up or has ended, it is closed.
+    fn refusal(&self, now: UnixMillis, journal: JournalId, stored: &[u8]) -> Option<JoinRefusal> {
+        if self.is_newcomer() {
+            return None;
+        }
+        let entry = UnverifiedEntry::decode(journal, 0, stored).ok()?;
+        let join = entry.operations().iter().find_map(|operation| match operation {
+            Operation::Whole { kind, content, .. } if *kind == OperationKind::Act as u8 => {
+                let act = Act::decode(content).ok()??;
+                matches!(act.kind, ActKind::Join { .. }).then_some(act.kind)
+            }
+            _ => None,
+        })?;
+        let membership = &self.held.membership;
+        membership.may_join(self.peering.workspace, &journal.device, &join, now.0).err()
     }
 
     /// Ends the session with a peer whose first entry did not make it a member.

@@ -9,14 +9,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use runmesh_core::codec::DecodeError;
 use runmesh_core::entry::{EntryError, UnverifiedEntry, verify_chain};
 use runmesh_core::ids::{DeviceId, EntryHash, JournalId};
 use runmesh_core::store::{Chain, Fault, Ingested, StoreError};
 use runmesh_core::sync::{
-    Ended, FirstEntry, Frame, Held, Input, Message, Output, Peering, Session, Status, SyncError,
-    frame_bytes,
+    Ended, Farewell, FirstEntry, Frame, Held, Input, Message, Output, Peering, Session, Status,
+    SyncError, frame_bytes,
 };
 use runmesh_core::vector::Tip;
 use tokio::io::AsyncReadExt;
@@ -28,7 +30,6 @@ use crate::workspace::Workspace;
 use crate::{WriteError, now};
 
 pub(super) const CLOSE_DONE: u32 = 0;
-pub(super) const CLOSE_NOT_A_MEMBER: u32 = 1;
 pub(super) const CLOSE_TWICE: u32 = 2;
 pub(super) const CLOSE_SWITCHED: u32 = 3;
 pub(super) const CLOSE_BAD: u32 = 4;
@@ -125,9 +126,9 @@ impl Link {
     /// Runs the session with this device's workspace until it ends.
     pub(super) async fn run(&self, inner: &Arc<Inner>) -> Result<(), LinkError> {
         let ended = self.drive(inner, &inner.workspace, |_| false).await;
-        if self.connection.close_reason().is_none() {
-            self.close(CLOSE_DONE, b"done");
-        }
+        // Closing drops what the peer has not read yet, so it is left to close first.
+        let _ = timeout(LAST_WORDS, self.connection.closed()).await;
+        self.close(CLOSE_DONE, b"done");
         ended
     }
 
@@ -161,7 +162,7 @@ impl Link {
             }
             std::future::pending::<()>().await;
         };
-        let write = self.write_all(send, outgoing);
+        let write = self.write_all(send, outgoing).fuse();
         let lead = async {
             let frames = frames;
             let ports = Ports { frames: &frames, to_ingest: &to_ingest, events: &events };
@@ -174,7 +175,9 @@ impl Link {
             written = &mut write => written,
         };
         // The last words go out before the connection closes.
-        let _ = timeout(LAST_WORDS, &mut write).await;
+        if !write.is_terminated() {
+            let _ = timeout(LAST_WORDS, &mut write).await;
+        }
         ended
     }
 
@@ -215,7 +218,7 @@ impl Link {
                         let wait = at.0.saturating_sub(now().0);
                         wake_at = Some(Instant::now() + Duration::from_millis(wait));
                     }
-                    Output::Done(ended) => return self.done(ended),
+                    Output::Done(ended) => return Self::done(ended),
                     output => self.act(workspace, output, ports)?,
                 }
             }
@@ -240,7 +243,6 @@ impl Link {
                     Input::Tick
                 }
                 () = inner.stop.cancelled() => Input::Stop,
-                error = self.connection.closed() => return Err(lost(error)),
             };
             if let Input::Ingested { held, .. } | Input::Changed(held) = &input
                 && enough(held)
@@ -257,24 +259,14 @@ impl Link {
         }
     }
 
-    fn done(&self, ended: Ended) -> Result<(), LinkError> {
+    fn done(ended: Ended) -> Result<(), LinkError> {
         match ended {
-            Ended::Here(runmesh_core::sync::Farewell::NotAMember) => {
-                self.close_later(CLOSE_NOT_A_MEMBER);
+            Ended::Here(Farewell::NotAMember) => {
                 Err(LinkError::SentAway("it is not a member".to_owned()))
             }
-            Ended::There(runmesh_core::sync::Farewell::Leaving, _) | Ended::Here(_) => Ok(()),
+            Ended::There(Farewell::Leaving, _) | Ended::Here(_) => Ok(()),
             Ended::There(_, text) => Err(LinkError::SentAway(text)),
         }
-    }
-
-    /// The peer closes when it has read why; this is for one that does not.
-    fn close_later(&self, code: u32) {
-        let connection = self.connection.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(LAST_WORDS).await;
-            connection.close(VarInt::from_u32(code), b"not a member");
-        });
     }
 
     fn act(
