@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ed25519_dalek::SigningKey;
@@ -57,6 +58,7 @@ struct Open {
     reader: StoreReader,
     changed: watch::Receiver<u64>,
     unsealed: watch::Receiver<u64>,
+    unpublished: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -129,6 +131,7 @@ impl Workspace {
         let mut taken = 0;
         if take_along {
             let (reply, answer) = oneshot::channel();
+            self.publish().await;
             let adopt = Write::Adopt(self.snapshot().map_err(OpenError::from)?, reply);
             // If the writer is gone, so is the answer.
             let _ = candidate.0.queue.send(adopt).await;
@@ -210,7 +213,29 @@ impl Workspace {
         let _ = queue.send(Write::Connected(peers)).await;
     }
 
-    /// What the workspace holds now. Never waits for the writer.
+    /// What the workspace holds now, all that was replied to included.
+    pub async fn fresh(&self) -> Result<Snapshot, StoreError> {
+        let _not_switching = self.gate.read().await;
+        self.publish().await;
+        self.snapshot()
+    }
+
+    /// Has the writer show readers what it replied to.
+    async fn publish(&self) {
+        let (queue, unpublished) =
+            self.with(|open| (open.queue.clone(), Arc::clone(&open.unpublished)));
+        if !unpublished.load(Ordering::Acquire) {
+            return;
+        }
+        let (reply, published) = oneshot::channel();
+        // A writer that has stopped has shown everything before.
+        if queue.send(Write::Publish(reply)).await.is_ok() {
+            let _ = published.await;
+        }
+    }
+
+    /// What the workspace held lately: all that is sealed or came from peers, but maybe not what
+    /// was written in the last moments. Never waits for the writer.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.with(|open| open.reader.clone()).snapshot()
     }
@@ -337,11 +362,13 @@ fn run_writer(store: Store, folder: &Path) -> Open {
     let (changes, changed) = watch::channel(0);
     let (counts, unsealed) = watch::channel(store.unsealed_edits() as u64);
     let (id, journal, reader) = (store.workspace(), store.journal(), store.reader());
-    let writer = Writer::new(store, requests, changes, counts, folder.to_owned());
+    let unpublished = Arc::new(AtomicBool::new(false));
+    let unseen = Arc::clone(&unpublished);
+    let writer = Writer::new(store, requests, changes, counts, unseen, folder.to_owned());
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run(&runtime))
         .expect("a daemon that cannot start a thread cannot work");
-    Open { id, journal, queue, reader, changed, unsealed, thread: Some(thread) }
+    Open { id, journal, queue, reader, changed, unsealed, unpublished, thread: Some(thread) }
 }

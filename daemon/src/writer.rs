@@ -1,9 +1,12 @@
 //! The writer: the one thread that owns the store.
 //!
-//! Invariants: only this thread writes; it takes what is queued, commits once, and replies only
-//! after the commit; it seals when the rules of [`Pace`] say so, and once more before it stops.
+//! Invariants: only this thread writes; it takes what is queued as one group, and replies only once
+//! the group is durable; readers who ask for what is new get all that was replied to before; it
+//! seals when the rules of [`Pace`] say so, and once more before it stops.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use runmesh_core::act::Role;
@@ -11,13 +14,15 @@ use runmesh_core::action::{Action, Outcome, Refusal};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::entry::Entry;
 use runmesh_core::ids::BlobHash;
-use runmesh_core::store::{Ingested, SEAL_BYTES, Snapshot, Store, StoreError};
+use runmesh_core::store::{Ingested, Round, RoundEnd, SEAL_BYTES, Snapshot, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Actions that wait for the writer; who comes when it is full waits too.
 pub(crate) const QUEUE: usize = 1024;
 /// The most actions of one commit.
 const GROUP: usize = 512;
+/// How long the writer waits for more before it shows readers what was written, if none asks.
+const LINGER: Duration = Duration::from_millis(10);
 /// Writes are refused when less is free on the disk: what is left is for sealing and repair.
 const RESERVE_BYTES: u64 = 16 << 20;
 
@@ -65,6 +70,8 @@ pub(crate) enum Write {
     Invite(NewInvitation, Reply<()>),
     Grant(Vec<BlobHash>, Reply<()>),
     Adopt(Snapshot, Reply<u64>),
+    /// Readers want to see what was written.
+    Publish(oneshot::Sender<()>),
     Seal(Reply<()>),
     Rebuild(Reply<u64>),
     /// How many peers are connected now: with one there, edits are sealed sooner.
@@ -109,7 +116,9 @@ pub(crate) struct Writer {
     /// Counts what others may want to read: entries that were sealed or came in.
     changed: watch::Sender<u64>,
     unsealed: watch::Sender<u64>,
-    folder: std::path::PathBuf,
+    /// Whether something was replied to that readers do not see yet.
+    unpublished: Arc<AtomicBool>,
+    folder: PathBuf,
     pace: Pace,
     broken: bool,
 }
@@ -120,11 +129,12 @@ impl Writer {
         queue: mpsc::Receiver<Write>,
         changed: watch::Sender<u64>,
         unsealed: watch::Sender<u64>,
-        folder: std::path::PathBuf,
+        unpublished: Arc<AtomicBool>,
+        folder: PathBuf,
     ) -> Self {
         let first_edit = (store.unsealed_edits() > 0).then(Instant::now);
         let pace = Pace { connected: 0, first_edit, last_seal: None };
-        Self { store, queue, changed, unsealed, folder, pace, broken: false }
+        Self { store, queue, changed, unsealed, unpublished, folder, pace, broken: false }
     }
 
     /// Works until it is told to stop, or all who could ask it are gone. Runs on a thread of its
@@ -148,7 +158,7 @@ impl Writer {
                     let _ = done.send(());
                     return;
                 }
-                Some(Write::Act(action, reply)) => next = self.act(action, reply),
+                Some(Write::Act(action, reply)) => next = self.round(runtime, (action, reply)),
                 Some(write) => self.one(write),
                 None => self.seal_unasked(),
             }
@@ -179,38 +189,42 @@ impl Writer {
         }
     }
 
-    /// Carries out an action and all that are queued behind it in one commit. Returns what came
-    /// after them, if it was something else.
-    fn act(&mut self, action: Action, reply: Reply<Outcome>) -> Option<Write> {
-        let mut actions = vec![action];
-        let mut replies = vec![reply];
+    /// Carries out an action and all that come behind it, group by group, until something else is
+    /// asked for or nothing comes for a while. Returns what came after them.
+    fn round(&mut self, runtime: &tokio::runtime::Handle, first: Asked) -> Option<Write> {
+        if self.broken {
+            refuse([first.1], &WriteError::Broken);
+            return None;
+        }
+        let Self { store, queue, unpublished, folder, pace, .. } = self;
+        let mut desk = Desk { queue, unpublished, folder, failed: Vec::new() };
         let mut after = None;
-        while actions.len() < GROUP {
-            match self.queue.try_recv() {
-                Ok(Write::Act(action, reply)) => {
-                    actions.push(action);
-                    replies.push(reply);
-                }
-                Ok(other) => {
-                    after = Some(other);
+        let done = store.round(|round| {
+            let mut asked = Some(Write::Act(first.0, first.1));
+            let mut sealed_by = Instant::now() + Pace::ALONE;
+            while let Some(write) = asked.take() {
+                let Write::Act(action, reply) = write else {
+                    after = Some(write);
+                    break;
+                };
+                after = desk.write_group(round, (action, reply))?;
+                pace.first_edit.get_or_insert_with(Instant::now);
+                sealed_by = pace.deadline().unwrap_or(sealed_by);
+                if after.is_some() || round.unsealed_bytes() >= SEAL_BYTES {
                     break;
                 }
-                Err(_) => break,
+                asked = desk.next(runtime, sealed_by);
             }
-        }
-        let written = self.guarded(|store| store.write(now(), actions));
-        match written {
-            Ok(answers) => {
-                for (reply, answer) in replies.into_iter().zip(answers) {
-                    // Who asked may have gone; the write stands.
-                    let _ = reply.send(answer.map_err(WriteError::Refused));
-                }
-            }
-            Err(error) => {
-                for reply in replies {
-                    let _ = reply.send(Err(error.clone()));
-                }
-            }
+            let full = round.unsealed_bytes() >= SEAL_BYTES;
+            let seal = full || (sealed_by <= Instant::now() && round.unsealed_bytes() > 0);
+            Ok((seal, if seal { RoundEnd::Seal(now()) } else { RoundEnd::Publish }))
+        });
+        let failed = desk.failed;
+        self.unpublished.store(false, Ordering::Release);
+        match done {
+            Ok(true) => self.note_seal(),
+            Ok(false) => {}
+            Err(error) => refuse(failed, &self.note_broken(error)),
         }
         after
     }
@@ -237,6 +251,8 @@ impl Writer {
                 self.tell();
                 let _ = reply.send(taken);
             }
+            // The round that it asks to see has ended.
+            Write::Publish(reply) => drop(reply.send(())),
             Write::Seal(reply) => drop(reply.send(self.seal_and_tell())),
             Write::Rebuild(reply) => {
                 let _ = reply.send(self.guarded(Store::rebuild));
@@ -254,34 +270,33 @@ impl Writer {
         if self.broken {
             return Err(WriteError::Broken);
         }
-        // If the disk cannot be asked, the write itself will tell.
-        let free_bytes = fs4::available_space(&self.folder).unwrap_or(u64::MAX);
-        if free_bytes < RESERVE_BYTES {
-            return Err(WriteError::DiskFull { free_bytes });
-        }
-        write(&mut self.store).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
-            self.broken = true;
-            WriteError::Store(Arc::new(error))
-        })
+        check_space(&self.folder)?;
+        write(&mut self.store).map_err(|error| self.note_broken(error))
+    }
+
+    fn note_broken(&mut self, error: StoreError) -> WriteError {
+        tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+        self.broken = true;
+        WriteError::Store(Arc::new(error))
     }
 
     fn seal_and_tell(&mut self) -> Result<(), WriteError> {
         if self.broken {
             return Err(WriteError::Broken);
         }
-        let sealed = self.store.seal(now()).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "sealing failed");
-            self.broken = true;
-            WriteError::Store(Arc::new(error))
-        })?;
+        let sealed = self.store.seal(now()).map_err(|error| self.note_broken(error))?;
         self.pace.first_edit = None;
         if sealed > 0 {
-            self.pace.last_seal = Some(Instant::now());
-            self.tell();
+            self.note_seal();
         }
         self.note_unsealed();
         Ok(())
+    }
+
+    fn note_seal(&mut self) {
+        self.pace.first_edit = None;
+        self.pace.last_seal = Some(Instant::now());
+        self.tell();
     }
 
     fn tell(&self) {
@@ -297,6 +312,84 @@ impl Writer {
             self.pace.first_edit = Some(Instant::now());
         }
     }
+}
+
+type Asked = (Action, Reply<Outcome>);
+
+/// Where requests come in during a round.
+struct Desk<'a> {
+    queue: &'a mut mpsc::Receiver<Write>,
+    unpublished: &'a AtomicBool,
+    folder: &'a Path,
+    /// Whom the store failed.
+    failed: Vec<Reply<Outcome>>,
+}
+
+impl Desk<'_> {
+    /// Carries out an action and all that are queued behind it as one group, and replies. Returns
+    /// what came after them, if it was something else.
+    fn write_group(
+        &mut self,
+        round: &mut Round<'_, '_>,
+        first: Asked,
+    ) -> Result<Option<Write>, StoreError> {
+        let (mut actions, mut replies) = (vec![first.0], vec![first.1]);
+        let mut after = None;
+        while actions.len() < GROUP {
+            match self.queue.try_recv() {
+                Ok(Write::Act(action, reply)) => {
+                    actions.push(action);
+                    replies.push(reply);
+                }
+                Ok(other) => {
+                    after = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        if let Err(full) = check_space(self.folder) {
+            refuse(replies, &full);
+            return Ok(after);
+        }
+        let answers = match round.write(now(), actions) {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.failed = replies;
+                return Err(error);
+            }
+        };
+        // Before any reply: who hears one and then reads must find what it says.
+        self.unpublished.store(true, Ordering::Release);
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Who asked may have gone; the write stands.
+            let _ = reply.send(answer.map_err(WriteError::Refused));
+        }
+        Ok(after)
+    }
+
+    /// What is asked for next, if it comes soon.
+    fn next(&mut self, runtime: &tokio::runtime::Handle, until: Instant) -> Option<Write> {
+        if let Ok(write) = self.queue.try_recv() {
+            return Some(write);
+        }
+        let until = until.min(Instant::now() + LINGER);
+        let next = async { tokio::time::timeout_at(until.into(), self.queue.recv()).await };
+        runtime.block_on(next).ok().flatten()
+    }
+}
+
+fn refuse<T>(replies: impl IntoIterator<Item = Reply<T>>, error: &WriteError) {
+    for reply in replies {
+        // Who asked may have gone.
+        let _ = reply.send(Err(error.clone()));
+    }
+}
+
+fn check_space(folder: &Path) -> Result<(), WriteError> {
+    // If the disk cannot be asked, the write itself will tell.
+    let free_bytes = fs4::available_space(folder).unwrap_or(u64::MAX);
+    if free_bytes < RESERVE_BYTES { Err(WriteError::DiskFull { free_bytes }) } else { Ok(()) }
 }
 
 enum Waited {

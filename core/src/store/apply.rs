@@ -105,8 +105,16 @@ pub(super) struct Applier<'txn> {
 
 impl<'txn> Applier<'txn> {
     pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, StoreError> {
+        Self::with(txn, Batch::open(txn)?)
+    }
+
+    /// Goes on with rows that are not in the tables yet.
+    pub(super) fn with(
+        txn: &'txn WriteTransaction,
+        batch: Batch<'txn>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
-            batch: Batch::open(txn)?,
+            batch,
             documents: txn.open_table(DOCUMENTS)?,
             waiting: txn.open_table(WAITING)?,
             acts: txn.open_table(ACTS)?,

@@ -1,10 +1,10 @@
 //! One write transaction on rows: read through, changed in memory, flushed once.
 //!
 //! Invariants: a row is decoded at most once and encoded at most once in a batch, however many
-//! edits touch it; nothing is in the tables before [`Batch::flush`].
+//! edits touch it; no row and no point is in the tables before [`Batch::flush`]; points that are
+//! sealed before that never are in the tables unsealed.
 
-use std::collections::BTreeMap;
-use std::collections::hash_map::{Entry as MapEntry, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -18,8 +18,8 @@ use crate::index::{RunIndex, fields};
 use crate::rows::{ExperimentRow, Metric, MetricContext, Point, RunRow};
 use crate::series;
 
-/// Chunk numbers from here on hold points that are not sealed yet, by edit.
-pub(super) const PENDING_CHUNKS: u32 = 1 << 31;
+/// Chunk numbers from here on hold points that are not sealed yet, by the first edit of their batch.
+pub(super) const UNSEALED_CHUNKS: u32 = 1 << 31;
 /// A chunk shorter than this, encoded, is merged with the points that come after it.
 const OPEN_CHUNK_BYTES: usize = 8 << 10;
 
@@ -39,6 +39,10 @@ pub(super) struct Batch<'txn> {
     run_numbers: HashMap<RunId, u32>,
     dirty_runs: BTreeMap<u32, Dirty<RunRow>>,
     dirty_experiments: BTreeMap<u64, Dirty<ExperimentRow>>,
+    /// Points that are not sealed, by (run number, series number).
+    unsealed: BTreeMap<(u32, u32), Vec<Point>>,
+    /// The chunk they go to, which no other batch's points are in.
+    unsealed_chunk: u32,
 }
 
 impl<'txn> Batch<'txn> {
@@ -53,6 +57,8 @@ impl<'txn> Batch<'txn> {
             run_numbers: HashMap::new(),
             dirty_runs: BTreeMap::new(),
             dirty_experiments: BTreeMap::new(),
+            unsealed: BTreeMap::new(),
+            unsealed_chunk: 0,
         })
     }
 
@@ -72,6 +78,10 @@ impl<'txn> Batch<'txn> {
             }
             let bytes = encode(&row.new);
             self.experiments.insert(id, bytes.as_slice())?;
+        }
+        for ((run, series), points) in &self.unsealed {
+            let place = (*run, *series, self.unsealed_chunk);
+            self.series.insert(place, series::encode_columns(points).as_slice())?;
         }
         Ok(())
     }
@@ -180,7 +190,7 @@ impl<'txn> Batch<'txn> {
                 }
                 Ok(())
             }
-            Edit::Points { run, metrics } => self.add_pending(number, run, metrics),
+            Edit::Points { run, metrics } => self.add_unsealed(number, run, metrics),
             Edit::Artifact { owner, path, content } => {
                 if let Some((blob, _)) = content {
                     self.grants.insert(blob.as_bytes(), ())?;
@@ -192,34 +202,40 @@ impl<'txn> Batch<'txn> {
     }
 
     /// Adds points that are not sealed yet.
-    fn add_pending(
+    fn add_unsealed(
         &mut self,
         edit: u64,
         run: &RunId,
         metrics: &[Metric],
     ) -> Result<(), StoreError> {
-        let chunk = pending_chunk(edit);
+        if self.unsealed.is_empty() {
+            self.unsealed_chunk = unsealed_chunk(edit);
+        }
         let (run_number, row) = self.run_mut(run)?;
         for metric in metrics {
             fields::offer_metric(&mut row.metrics, metric);
         }
-        for ((key, context), points) in by_series(metrics) {
-            let place = (run_number, self.series_number(key, context)?, chunk);
-            self.series.insert(place, series::encode_columns(&points).as_slice())?;
+        for metric in metrics {
+            let series = self.series_number(&metric.key, &metric.context)?;
+            self.unsealed.entry((run_number, series)).or_default().push(metric.point);
         }
         Ok(())
     }
 
-    /// Takes away what [`Self::add_pending`] added: it is sealed.
-    pub(super) fn remove_pending(
+    /// Takes away the unsealed points of a run's series: they are about to be added as sealed.
+    pub(super) fn remove_unsealed(
         &mut self,
-        edit: u64,
         run: &RunId,
-        metrics: &[Metric],
+        key: &str,
+        context: &MetricContext,
     ) -> Result<(), StoreError> {
         let Some(run_number) = self.run_number(run)? else { return Ok(()) };
-        for (key, context) in by_series(metrics).into_keys() {
-            let place = (run_number, self.series_number(key, context)?, pending_chunk(edit));
+        let series_number = self.series_number(key, context)?;
+        self.unsealed.remove(&(run_number, series_number));
+        let (run, series) = (run_number, series_number);
+        let all = (run, series, UNSEALED_CHUNKS)..=(run, series, u32::MAX);
+        let places = self.series.range(all)?.map(|item| Ok(item?.0.value()));
+        for place in places.collect::<Result<Vec<_>, StoreError>>()? {
             self.series.remove(place)?;
         }
         Ok(())
@@ -235,7 +251,7 @@ impl<'txn> Batch<'txn> {
     ) -> Result<(), StoreError> {
         let (run_number, _) = self.run_mut(run)?;
         let series_number = self.series_number(key, context)?;
-        let all = (run_number, series_number, 0)..(run_number, series_number, PENDING_CHUNKS);
+        let all = (run_number, series_number, 0)..(run_number, series_number, UNSEALED_CHUNKS);
         let last = self.series.range(all)?.next_back().transpose()?;
         let last = last.map(|(place, bytes)| (place.value().2, bytes.value().to_vec()));
         let (chunk, points) = match last {
@@ -360,17 +376,6 @@ fn encode(value: &impl serde::Serialize) -> Vec<u8> {
 }
 
 /// Edits are sealed long before their numbers come round again.
-const fn pending_chunk(edit: u64) -> u32 {
-    PENDING_CHUNKS | edit as u32
-}
-
-fn by_series(metrics: &[Metric]) -> HashMap<(&str, &MetricContext), Vec<Point>> {
-    let mut series = HashMap::new();
-    for metric in metrics {
-        match series.entry((metric.key.as_str(), &metric.context)) {
-            MapEntry::Vacant(place) => drop(place.insert(vec![metric.point])),
-            MapEntry::Occupied(mut points) => points.get_mut().push(metric.point),
-        }
-    }
-    series
+const fn unsealed_chunk(edit: u64) -> u32 {
+    UNSEALED_CHUNKS | edit as u32
 }

@@ -28,6 +28,7 @@ pub use self::error::StoreError;
 pub use self::ingest::{Fault, Ingested, MAX_WAITING};
 use self::meta::{Identity, Progress};
 pub use self::snapshot::{ArtifactEntry, Chain, Counts, JournalInfo, Snapshot};
+pub use self::write::{Round, RoundEnd};
 use crate::act::{Act, ActKind, Role};
 use crate::clock::UnixMillis;
 use crate::edit::{Edit, TimedEdit};

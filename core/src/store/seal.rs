@@ -6,8 +6,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use redb::WriteTransaction;
+
 use super::apply::Applier;
+use super::batch::Batch;
 use super::journals::Journals;
+use super::meta::Progress;
 use super::{Store, StoreError, durable, meta};
 use crate::act::Act;
 use crate::artifact::ArtifactContent;
@@ -94,44 +98,60 @@ impl Gathered {
     }
 }
 
+/// What a seal came to.
+pub(super) struct Sealed {
+    progress: Progress,
+    entries: usize,
+    acts: bool,
+}
+
 impl Store {
     /// Seals all edits. Returns how many entries that made; none if there was nothing to seal.
     pub fn seal(&mut self, now: UnixMillis) -> Result<usize, StoreError> {
         if self.pending.is_empty() {
             return Ok(0);
         }
+        let database = std::sync::Arc::clone(&self.database);
+        let txn = durable(&database)?;
+        let (batch, progress) = (Batch::open(&txn)?, self.progress);
+        let sealed = self.seal_batch(&txn, batch, progress, now)?;
+        txn.commit()?;
+        self.sealed(sealed)
+    }
+
+    /// Seals all edits together with rows that are not in the tables yet. The caller commits.
+    pub(super) fn seal_batch(
+        &mut self,
+        txn: &WriteTransaction,
+        batch: Batch<'_>,
+        mut progress: Progress,
+        now: UnixMillis,
+    ) -> Result<Sealed, StoreError> {
         let mut gathered = Gathered::default();
         for timed in &self.pending {
             gathered.add(&timed.edit);
         }
-        let mut progress = self.progress;
         progress.clock = progress.clock.tick(now);
         progress.sealed = progress.applied;
-        let founds_or_joins = !gathered.acts.is_empty();
-
-        let database = std::sync::Arc::clone(&self.database);
-        let txn = durable(&database)?;
-        let mut journals = Journals::open(&txn)?;
-        let mut applier = Applier::open(&txn)?;
-        for (edit, timed) in (self.progress.sealed..).zip(&self.pending) {
-            if let Edit::Points { run, metrics } = &timed.edit {
-                applier.batch.remove_pending(edit, run, metrics)?;
-            }
-        }
+        let acts = !gathered.acts.is_empty();
+        let mut journals = Journals::open(txn)?;
+        let mut applier = Applier::with(txn, batch)?;
         let operations = self.operations(&mut applier, gathered, progress.clock)?;
         let entries = self.push_entries(&mut journals, &mut applier, operations, progress.clock)?;
         applier.flush()?;
-        drop(journals);
-        meta::write_progress(&txn, &progress)?;
-        txn.commit()?;
+        meta::write_progress(txn, &progress)?;
+        Ok(Sealed { progress, entries, acts })
+    }
 
+    /// Notes that a seal is committed.
+    pub(super) fn sealed(&mut self, sealed: Sealed) -> Result<usize, StoreError> {
         self.log.start_over();
-        self.progress = progress;
+        self.progress = sealed.progress;
         self.pending.clear();
-        if founds_or_joins {
+        if sealed.acts {
             self.membership = std::sync::Arc::new(self.reader().snapshot()?.membership()?);
         }
-        Ok(entries)
+        Ok(sealed.entries)
     }
 
     fn operations(
@@ -157,6 +177,7 @@ impl Store {
         }
         for (run, all) in gathered.runs {
             for points in &all {
+                applier.batch.remove_unsealed(&run, &points.key, &points.context)?;
                 applier.batch.add_sealed(&run, &points.key, &points.context, &points.points)?;
             }
             for part in split_points(all) {

@@ -319,7 +319,8 @@ fn what_was_logged_before_joining_comes_along() {
     assert_eq!(held.history(&run, "loss").unwrap(), old.history(&run, "loss").unwrap());
 }
 
-/// Creates a run and logs six steps to it. Notes each step that was acknowledged.
+/// Creates a run and logs six steps to it, in rounds of two that end in each way there is. Notes
+/// each step that was acknowledged.
 fn scenario(device: &mut Device, acknowledged: &mut Vec<i64>) -> Result<(), StoreError> {
     let run = RunId::new([1; 16]);
     let new = NewRun {
@@ -332,23 +333,58 @@ fn scenario(device: &mut Device, acknowledged: &mut Vec<i64>) -> Result<(), Stor
         description: Some("note".into()),
     };
     device.store.write(NOW, vec![Action::CreateRun(new)])?;
-    for step in 0..6 {
-        let log = LogBatch {
-            run,
-            metrics: vec![metric("loss", step, f64::NAN)],
-            params: vec![KeyValue::new(format!("p{step}"), "1")],
-            tags: Vec::new(),
-            change: RunChange { status: Some(RunStatus::Finished), ..RunChange::default() },
-        };
-        for answer in device.store.write(NOW, vec![Action::Log(log)])? {
-            answer.expect("nothing is refused here");
-        }
-        acknowledged.push(step);
-        if step % 2 == 1 {
-            device.store.seal(NOW)?;
-        }
+    for (first, end) in [(0, RoundEnd::Publish), (2, RoundEnd::Seal(NOW)), (4, RoundEnd::Publish)] {
+        device.store.round(|round| {
+            for step in [first, first + 1] {
+                let answers = round.write(NOW, vec![log_step(run, step)])?;
+                answers.into_iter().for_each(|answer| drop(answer.expect("nothing is refused")));
+                acknowledged.push(step);
+            }
+            Ok(((), end))
+        })?;
     }
-    Ok(())
+    device.store.seal(NOW).map(drop)
+}
+
+fn log_step(run: RunId, step: i64) -> Action {
+    Action::Log(LogBatch {
+        run,
+        metrics: vec![metric("loss", step, f64::NAN)],
+        params: vec![KeyValue::new(format!("p{step}"), "1")],
+        tags: Vec::new(),
+        change: RunChange { status: Some(RunStatus::Finished), ..RunChange::default() },
+    })
+}
+
+#[test]
+fn a_round_shows_itself_when_it_ends_and_loses_nothing_when_it_fails() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    let reader = ann.store.reader();
+    let seen = || reader.snapshot().unwrap().history(&run, "loss").unwrap().len();
+    let end = |seal| if seal { RoundEnd::Seal(NOW) } else { RoundEnd::Publish };
+    for (rounds, seal) in [false, true, false].into_iter().enumerate() {
+        let step = 2 * rounds as i64;
+        ann.store
+            .round(|round| {
+                round.write(NOW, vec![log_step(run, step)])?;
+                round.write(NOW, vec![log_step(run, step + 1)])?;
+                assert_eq!(seen(), 2 * rounds, "not before the end");
+                Ok(((), end(seal)))
+            })
+            .unwrap();
+        assert_eq!(seen(), 2 * rounds + 2);
+        assert_eq!(ann.store.unsealed_edits() == 0, seal);
+    }
+    let failed = ann.store.round::<()>(|round| {
+        round.write(NOW, vec![log_step(run, 6)])?;
+        Err(StoreError::NotOurs("something fails"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(seen(), 7, "what was acknowledged before the failure is shown");
+    let before = ann.contents();
+    let ann = ann.restart_after_power_loss().unwrap();
+    assert_eq!(ann.contents(), before);
 }
 
 /// Every write and every sync of the scenario fails once, on either file; then the power goes.

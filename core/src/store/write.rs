@@ -1,72 +1,162 @@
-//! Writing what clients ask for: planned, applied, made durable in one group.
+//! Writing what clients ask for, in rounds.
+//!
+//! A round is one transaction on the database in which any number of groups are written. A group
+//! is planned against the rows as they are then, changed in memory and made durable in the log:
+//! that is all a client waits for. The rows reach the tables, and so the readers, when the round
+//! ends, each once however often it was changed.
+//!
+//! Invariants: a group is durable when [`Round::write`] returns; a round that fails leaves the
+//! groups before the failure in the log, from where the rows are made again.
+
+use std::sync::Arc;
 
 use redb::Durability;
 
 use super::batch::Batch;
+use super::meta::Progress;
 use super::plan::{self, Answer, Plan};
 use super::{Store, StoreError, meta};
 use crate::action::{Action, Outcome, Refusal};
 use crate::clock::{Clock, UnixMillis};
 use crate::edit::{Edit, TimedEdit};
+use crate::edit_log::EditLog;
 use crate::rows::KeyValue;
 
-impl Store {
+/// What happens at the end of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoundEnd {
+    /// Readers see what was written.
+    Publish,
+    /// That, and all edits are sealed, durably, at this time.
+    Seal(UnixMillis),
+}
+
+/// Groups of actions that become visible together.
+pub struct Round<'s, 'txn> {
+    batch: Batch<'txn>,
+    log: &'s mut EditLog,
+    pending: &'s mut Vec<TimedEdit>,
+    progress: Progress,
+}
+
+impl<'txn> Round<'_, 'txn> {
     /// Carries out actions as one group: in order, each all or nothing, and durable together.
     ///
-    /// An error means that none of them is known to be durable.
+    /// An error means that none of them is known to be durable, and ends the round.
     pub fn write(
         &mut self,
         now: UnixMillis,
         actions: Vec<Action>,
     ) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
-        let mut group = Group::new(self, now);
+        let mut group = Group::new(&self.progress, now);
         let mut answers = Vec::with_capacity(actions.len());
-        let mut txn = self.database.begin_write()?;
-        txn.set_durability(Durability::None)?;
-        let mut batch = Batch::open(&txn)?;
         for action in actions {
-            let planned = plan::plan(&mut batch, group.tick(), action)?;
+            let planned = plan::plan(&mut self.batch, group.tick(), action)?;
             answers.push(match planned {
                 Ok(Plan { edits, answer }) => {
-                    group.apply(&mut batch, edits)?;
-                    Ok(outcome(&mut batch, answer)?)
+                    group.apply(&mut self.batch, edits)?;
+                    Ok(outcome(&mut self.batch, answer)?)
                 }
                 Err(refusal) => Err(refusal),
             });
         }
-        batch.flush()?;
-        self.commit(txn, group)?;
+        self.keep(group)?;
         Ok(answers)
     }
 
     /// Writes edits that need no check as one group.
-    pub(super) fn append(&mut self, now: UnixMillis, edits: Vec<Edit>) -> Result<(), StoreError> {
-        let mut group = Group::new(self, now);
-        let mut txn = self.database.begin_write()?;
-        txn.set_durability(Durability::None)?;
-        let mut batch = Batch::open(&txn)?;
+    fn append(&mut self, now: UnixMillis, edits: Vec<Edit>) -> Result<(), StoreError> {
+        let mut group = Group::new(&self.progress, now);
         for edit in edits {
             group.tick();
-            group.apply(&mut batch, vec![edit])?;
+            group.apply(&mut self.batch, vec![edit])?;
         }
-        batch.flush()?;
-        self.commit(txn, group)
+        self.keep(group)
     }
 
-    /// Makes a group durable in the log, then visible in the database.
-    fn commit(&mut self, txn: redb::WriteTransaction, group: Group) -> Result<(), StoreError> {
+    fn keep(&mut self, group: Group) -> Result<(), StoreError> {
         if group.edits.is_empty() {
-            return Ok(txn.abort()?);
+            return Ok(());
         }
-        let mut progress = self.progress;
-        progress.clock = group.clock;
-        progress.applied = group.next;
-        meta::write_progress(&txn, &progress)?;
         self.log.append(&group.edits)?;
-        txn.commit()?;
-        self.progress = progress;
+        self.progress.clock = group.clock;
+        self.progress.applied = group.next;
         self.pending.extend(group.edits);
         Ok(())
+    }
+
+    /// How many bytes the edits take that are not sealed yet.
+    pub fn unsealed_bytes(&self) -> u64 {
+        if self.pending.is_empty() { 0 } else { self.log.bytes() }
+    }
+
+    fn done(self) -> (Batch<'txn>, Progress) {
+        (self.batch, self.progress)
+    }
+}
+
+impl Store {
+    /// Writes groups until `work` says how the round ends.
+    pub fn round<T>(
+        &mut self,
+        work: impl FnOnce(&mut Round<'_, '_>) -> Result<(T, RoundEnd), StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = self.try_round(work);
+        if done.is_err() {
+            // What the groups before the failure did is shown, if the disk still lets us; if not
+            // it will be at the next start.
+            let _ = self.replay();
+        }
+        done
+    }
+
+    fn try_round<T>(
+        &mut self,
+        work: impl FnOnce(&mut Round<'_, '_>) -> Result<(T, RoundEnd), StoreError>,
+    ) -> Result<T, StoreError> {
+        let database = Arc::clone(&self.database);
+        let mut txn = database.begin_write()?;
+        let mut round = Round {
+            batch: Batch::open(&txn)?,
+            log: &mut self.log,
+            pending: &mut self.pending,
+            progress: self.progress,
+        };
+        let (value, end) = work(&mut round)?;
+        let (batch, progress) = round.done();
+        match end {
+            RoundEnd::Seal(now) if !self.pending.is_empty() => {
+                let sealed = self.seal_batch(&txn, batch, progress, now)?;
+                txn.commit()?;
+                self.sealed(sealed)?;
+            }
+            _ if progress == self.progress => {
+                drop(batch);
+                txn.abort()?;
+            }
+            _ => {
+                batch.flush()?;
+                meta::write_progress(&txn, &progress)?;
+                txn.set_durability(Durability::None)?;
+                txn.commit()?;
+                self.progress = progress;
+            }
+        }
+        Ok(value)
+    }
+
+    /// Carries out actions as one group and shows them to readers: a round of one group.
+    pub fn write(
+        &mut self,
+        now: UnixMillis,
+        actions: Vec<Action>,
+    ) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
+        self.round(|round| Ok((round.write(now, actions)?, RoundEnd::Publish)))
+    }
+
+    /// Writes edits that need no check as one group.
+    pub(super) fn append(&mut self, now: UnixMillis, edits: Vec<Edit>) -> Result<(), StoreError> {
+        self.round(|round| Ok((round.append(now, edits)?, RoundEnd::Publish)))
     }
 
     /// Every workspace has the experiment "Default", the same on every device.
@@ -91,9 +181,8 @@ struct Group {
 }
 
 impl Group {
-    fn new(store: &Store, now: UnixMillis) -> Self {
-        let (clock, next) = (store.progress.clock, store.progress.applied);
-        Self { now, clock, next, edits: Vec::new() }
+    const fn new(progress: &Progress, now: UnixMillis) -> Self {
+        Self { now, clock: progress.clock, next: progress.applied, edits: Vec::new() }
     }
 
     fn tick(&mut self) -> Clock {

@@ -160,7 +160,7 @@ pub(super) async fn delete_tag(
     if key != NOTE_TAG {
         return change(&app, id, ExperimentChange::DeleteTag(key.to_owned())).await;
     }
-    let row = app.workspace.snapshot()?.experiment(id)?.ok_or_else(|| no_such(id))?;
+    let row = app.workspace.fresh().await?.experiment(id)?.ok_or_else(|| no_such(id))?;
     if row.description.is_empty() {
         let message = format!("No tag with name: {key} in experiment with id {id}");
         return Err(ApiError::absent(message));

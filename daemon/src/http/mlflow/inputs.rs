@@ -106,7 +106,7 @@ pub(super) async fn log_model(
     let run = runs::parse_id(fields.run_id()?)?;
     let entry = models_entry(fields.required_text("model_json")?)?;
     let _turn = TURN.lock().await;
-    let row = runs::find(&app.workspace.snapshot()?, run)?;
+    let row = runs::find(&app.workspace.fresh().await?, run)?;
     let mut models: Vec<Value> = match row.tag(MODELS_TAG) {
         // What is no list was put there by hand; MLflow fails on it for ever, we start anew.
         Some(text) => serde_json::from_str(text).unwrap_or_default(),

@@ -106,8 +106,8 @@ async fn read<T: Send + 'static>(
     app: &Arc<App>,
     read: impl FnOnce(&Snapshot) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let app = Arc::clone(app);
-    let reading = tokio::task::spawn_blocking(move || read(&app.workspace.snapshot()?));
+    let snapshot = app.workspace.fresh().await?;
+    let reading = tokio::task::spawn_blocking(move || read(&snapshot));
     match reading.await {
         Ok(answer) => answer,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

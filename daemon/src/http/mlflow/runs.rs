@@ -77,7 +77,19 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let new = new_run(message.fields())?;
     let row = run(act(&app, Action::CreateRun(new)).await?);
-    answer(&app.workspace.snapshot()?, &row)
+    let locations = locations(&app, &row).await?;
+    Ok(render::json(&OneRun { run: RunJson::new(&row, locations.of(&row)) }))
+}
+
+/// Where a run that was just written keeps its artifacts: its experiment is seldom as new.
+async fn locations(app: &App, row: &RunRow) -> Result<Locations, ApiError> {
+    let mut snapshot = app.workspace.snapshot()?;
+    if snapshot.experiment(row.experiment)?.is_none() {
+        snapshot = app.workspace.fresh().await?;
+    }
+    let mut locations = Locations::default();
+    locations.add(&snapshot, row)?;
+    Ok(locations)
 }
 
 fn new_run(fields: Fields<'_>) -> Result<NewRun, ApiError> {
@@ -136,8 +148,7 @@ pub(super) async fn update(
         description: None,
     };
     let row = run(act(&app, Action::UpdateRun { id, change }).await?);
-    let mut locations = Locations::default();
-    locations.add(&app.workspace.snapshot()?, &row)?;
+    let locations = locations(&app, &row).await?;
     Ok(render::json(&Updated { run_info: RunInfoJson::new(&row, locations.of(&row)) }))
 }
 
@@ -176,7 +187,7 @@ pub(super) async fn delete_tag(
         // A run always has a name, in MLflow too: what goes is the tag alone, and we show it again.
         RUN_NAME_TAG => Action::UpdateRun { id, change: RunChange::default() },
         NOTE_TAG => {
-            if find(&app.workspace.snapshot()?, id)?.description.is_empty() {
+            if find(&app.workspace.fresh().await?, id)?.description.is_empty() {
                 let message = format!("No tag with name: {key} in run with id {id}");
                 return Err(ApiError::absent(message));
             }

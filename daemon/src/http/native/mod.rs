@@ -98,8 +98,8 @@ async fn query<T: Send + 'static>(
     app: &Arc<App>,
     read: impl FnOnce(&App, &Snapshot) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let app = Arc::clone(app);
-    let reading = tokio::task::spawn_blocking(move || read(&app, &app.workspace.snapshot()?));
+    let (app, snapshot) = (Arc::clone(app), app.workspace.fresh().await?);
+    let reading = tokio::task::spawn_blocking(move || read(&app, &snapshot));
     reading.await.unwrap_or_else(|error| Err(Error::Died(error)))
 }
 
