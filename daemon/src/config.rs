@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 
@@ -192,10 +193,14 @@ fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "device".to_owned())
 }
 
+/// Looked up once: every request asks.
 #[cfg(unix)]
 fn others_log_in_here() -> bool {
-    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    has_several_people(&accounts, rustix::process::getuid().as_raw())
+    static OTHERS: LazyLock<bool> = LazyLock::new(|| {
+        let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        has_several_people(&accounts, rustix::process::getuid().as_raw())
+    });
+    *OTHERS
 }
 
 #[cfg(not(unix))]

@@ -365,10 +365,9 @@ fn run_writer(store: Store, folder: &Path) -> Open {
     let unpublished = Arc::new(AtomicBool::new(false));
     let unseen = Arc::clone(&unpublished);
     let writer = Writer::new(store, requests, changes, counts, unseen, folder.to_owned());
-    let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
-        .spawn(move || writer.run(&runtime))
+        .spawn(move || writer.run())
         .expect("a daemon that cannot start a thread cannot work");
     Open { id, journal, queue, reader, changed, unsealed, unpublished, thread: Some(thread) }
 }

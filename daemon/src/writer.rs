@@ -4,7 +4,7 @@
 //! the group is durable; readers who ask for what is new get all that was replied to before; it
 //! seals when the rules of [`Pace`] say so, and once more before it stops.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,14 +17,18 @@ use runmesh_core::ids::BlobHash;
 use runmesh_core::store::{Ingested, Round, RoundEnd, SEAL_BYTES, Snapshot, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::queue::{Queue, Received};
+use self::space::Space;
+
+mod queue;
+mod space;
+
 /// Actions that wait for the writer; who comes when it is full waits too.
 pub(crate) const QUEUE: usize = 1024;
 /// The most actions of one commit.
 const GROUP: usize = 512;
 /// How long the writer waits for more before it shows readers what was written, if none asks.
 const LINGER: Duration = Duration::from_millis(10);
-/// Writes are refused when less is free on the disk: what is left is for sealing and repair.
-const RESERVE_BYTES: u64 = 16 << 20;
 
 /// Why a write was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,8 +38,9 @@ pub enum WriteError {
     Refused(#[from] Refusal),
     /// The disk is full.
     #[error(
-        "the disk is full: {free_bytes} bytes are free and {RESERVE_BYTES} must stay so; \
-         free some space and try again, nothing was lost"
+        "the disk is full: {free_bytes} bytes are free and {} must stay so; \
+         free some space and try again, nothing was lost",
+        space::RESERVE_BYTES
     )]
     DiskFull {
         /// How much is free.
@@ -112,13 +117,13 @@ pub fn now() -> UnixMillis {
 /// Owns the store of one workspace.
 pub(crate) struct Writer {
     store: Store,
-    queue: mpsc::Receiver<Write>,
+    queue: Queue,
     /// Counts what others may want to read: entries that were sealed or came in.
     changed: watch::Sender<u64>,
     unsealed: watch::Sender<u64>,
     /// Whether something was replied to that readers do not see yet.
     unpublished: Arc<AtomicBool>,
-    folder: PathBuf,
+    space: Space,
     pace: Pace,
     broken: bool,
 }
@@ -134,17 +139,18 @@ impl Writer {
     ) -> Self {
         let first_edit = (store.unsealed_edits() > 0).then(Instant::now);
         let pace = Pace { connected: 0, first_edit, last_seal: None };
-        Self { store, queue, changed, unsealed, unpublished, folder, pace, broken: false }
+        let (queue, space) = (Queue::new(queue), Space::new(folder));
+        Self { store, queue, changed, unsealed, unpublished, space, pace, broken: false }
     }
 
     /// Works until it is told to stop, or all who could ask it are gone. Runs on a thread of its
-    /// own; `runtime` only keeps the time.
-    pub(crate) fn run(mut self, runtime: &tokio::runtime::Handle) {
+    /// own.
+    pub(crate) fn run(mut self) {
         let mut next = None;
         loop {
             let write = match next.take() {
                 Some(write) => Some(write),
-                None => match self.wait(runtime) {
+                None => match self.wait() {
                     Waited::Write(write) => Some(write),
                     Waited::SealNow => None,
                     Waited::Gone => break,
@@ -158,7 +164,7 @@ impl Writer {
                     let _ = done.send(());
                     return;
                 }
-                Some(Write::Act(action, reply)) => next = self.round(runtime, (action, reply)),
+                Some(Write::Act(action, reply)) => next = self.round((action, reply)),
                 Some(write) => self.one(write),
                 None => self.seal_unasked(),
             }
@@ -175,29 +181,23 @@ impl Writer {
         let _ = self.seal_and_tell();
     }
 
-    fn wait(&mut self, runtime: &tokio::runtime::Handle) -> Waited {
-        let queue = &mut self.queue;
-        let Some(deadline) = self.pace.deadline() else {
-            return queue.blocking_recv().map_or(Waited::Gone, Waited::Write);
-        };
-        let received = runtime
-            .block_on(async { tokio::time::timeout_at(deadline.into(), queue.recv()).await });
-        match received {
-            Ok(Some(write)) => Waited::Write(write),
-            Ok(None) => Waited::Gone,
-            Err(_) => Waited::SealNow,
+    fn wait(&mut self) -> Waited {
+        match self.queue.receive(self.pace.deadline()) {
+            Received::Write(write) => Waited::Write(write),
+            Received::Gone => Waited::Gone,
+            Received::Nothing => Waited::SealNow,
         }
     }
 
     /// Carries out an action and all that come behind it, group by group, until something else is
     /// asked for or nothing comes for a while. Returns what came after them.
-    fn round(&mut self, runtime: &tokio::runtime::Handle, first: Asked) -> Option<Write> {
+    fn round(&mut self, first: Asked) -> Option<Write> {
         if self.broken {
             refuse([first.1], &WriteError::Broken);
             return None;
         }
-        let Self { store, queue, unpublished, folder, pace, .. } = self;
-        let mut desk = Desk { queue, unpublished, folder, failed: Vec::new() };
+        let Self { store, queue, unpublished, space, pace, .. } = self;
+        let mut desk = Desk { queue, unpublished, space, failed: Vec::new() };
         let mut after = None;
         let done = store.round(|round| {
             let mut asked = Some(Write::Act(first.0, first.1));
@@ -213,7 +213,7 @@ impl Writer {
                 if after.is_some() || round.unsealed_bytes() >= SEAL_BYTES {
                     break;
                 }
-                asked = desk.next(runtime, sealed_by);
+                asked = desk.next(sealed_by);
             }
             let full = round.unsealed_bytes() >= SEAL_BYTES;
             let seal = full || (sealed_by <= Instant::now() && round.unsealed_bytes() > 0);
@@ -270,7 +270,7 @@ impl Writer {
         if self.broken {
             return Err(WriteError::Broken);
         }
-        check_space(&self.folder)?;
+        self.space.check()?;
         write(&mut self.store).map_err(|error| self.note_broken(error))
     }
 
@@ -318,9 +318,9 @@ type Asked = (Action, Reply<Outcome>);
 
 /// Where requests come in during a round.
 struct Desk<'a> {
-    queue: &'a mut mpsc::Receiver<Write>,
+    queue: &'a mut Queue,
     unpublished: &'a AtomicBool,
-    folder: &'a Path,
+    space: &'a mut Space,
     /// Whom the store failed.
     failed: Vec<Reply<Outcome>>,
 }
@@ -337,18 +337,18 @@ impl Desk<'_> {
         let mut after = None;
         while actions.len() < GROUP {
             match self.queue.try_recv() {
-                Ok(Write::Act(action, reply)) => {
+                Some(Write::Act(action, reply)) => {
                     actions.push(action);
                     replies.push(reply);
                 }
-                Ok(other) => {
+                Some(other) => {
                     after = Some(other);
                     break;
                 }
-                Err(_) => break,
+                None => break,
             }
         }
-        if let Err(full) = check_space(self.folder) {
+        if let Err(full) = self.space.check() {
             refuse(replies, &full);
             return Ok(after);
         }
@@ -369,13 +369,11 @@ impl Desk<'_> {
     }
 
     /// What is asked for next, if it comes soon.
-    fn next(&mut self, runtime: &tokio::runtime::Handle, until: Instant) -> Option<Write> {
-        if let Ok(write) = self.queue.try_recv() {
-            return Some(write);
+    fn next(&mut self, until: Instant) -> Option<Write> {
+        match self.queue.receive(Some(until.min(Instant::now() + LINGER))) {
+            Received::Write(write) => Some(write),
+            Received::Gone | Received::Nothing => None,
         }
-        let until = until.min(Instant::now() + LINGER);
-        let next = async { tokio::time::timeout_at(until.into(), self.queue.recv()).await };
-        runtime.block_on(next).ok().flatten()
     }
 }
 
@@ -384,12 +382,6 @@ fn refuse<T>(replies: impl IntoIterator<Item = Reply<T>>, error: &WriteError) {
         // Who asked may have gone.
         let _ = reply.send(Err(error.clone()));
     }
-}
-
-fn check_space(folder: &Path) -> Result<(), WriteError> {
-    // If the disk cannot be asked, the write itself will tell.
-    let free_bytes = fs4::available_space(folder).unwrap_or(u64::MAX);
-    if free_bytes < RESERVE_BYTES { Err(WriteError::DiskFull { free_bytes }) } else { Ok(()) }
 }
 
 enum Waited {
