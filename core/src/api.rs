@@ -151,6 +151,10 @@ pub struct BlobStatus {
 pub struct DiskStatus {
     /// The workspace's store and edits.
     pub store_bytes: u64,
+    /// The sealed entries of all journals, which are in the store and are what members send each
+    /// other.
+    #[serde(default)]
+    pub journal_bytes: u64,
     /// The blobs.
     pub blob_bytes: u64,
     /// What is free for them.

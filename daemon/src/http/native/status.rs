@@ -44,7 +44,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
             unsealed_edits: app.workspace.unsealed_edits(),
             waiting_changes: counts.waiting_changes,
             blobs: blobs(app, snapshot)?,
-            disk: disk(app)?,
+            disk: disk(app, snapshot)?,
             traffic: traffic(app),
             peers: peers(app),
             warnings: warnings(app, snapshot)?,
@@ -125,12 +125,13 @@ fn blobs(app: &App, snapshot: &Snapshot) -> Result<BlobStatus, Error> {
     Ok(status)
 }
 
-fn disk(app: &App) -> Result<DiskStatus, Error> {
+fn disk(app: &App, snapshot: &Snapshot) -> Result<DiskStatus, Error> {
     let home = app.home.path();
     let workspace = home.join("workspaces").join(app.workspace.id().to_string());
     let size = |path: &Path| size_of(path).map_err(Error::Disk);
     Ok(DiskStatus {
         store_bytes: size(&workspace)?,
+        journal_bytes: snapshot.journals()?.iter().map(|journal| journal.bytes).sum(),
         blob_bytes: size(&app.home.blobs_dir())?,
         free_bytes: fs4::available_space(home).map_err(Error::Disk)?,
     })
