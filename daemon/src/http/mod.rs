@@ -1,5 +1,6 @@
 //! HTTP: who may ask, and which protocol answers.
 
+mod drain;
 mod guard;
 pub(crate) mod mlflow;
 mod native;
@@ -9,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
@@ -25,6 +26,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(mlflow::method_not_allowed)
         .fallback(mlflow::not_found)
         .layer(check_origin)
+        .layer(from_fn(drain::to_the_end))
         .with_state(app)
 }
 
