@@ -1,1 +1,3 @@
-//! Tests and benchmarks that need more than one crate of runmesh.
+//! Tests of runmesh that need more than one device, and its benchmarks.
+
+pub mod simulation;

@@ -4,6 +4,7 @@
 //! iroh, the simulator over a network that loses, repeats and reorders. `docs/protocol.md`
 //! describes the conversation and its bytes.
 
+mod batch;
 mod message;
 mod receiving;
 mod sending;
@@ -11,6 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Batch, verify};
 pub use message::{
     ALPN, Farewell, FirstEntry, Frame, MAX_ENTRIES, MAX_FIRST_ENTRY_BYTES, MAX_FRAME_BYTES,
     MAX_TEXT_BYTES, Message, Obstacle, Scope, VERSION, frame_bytes,

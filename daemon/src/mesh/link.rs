@@ -13,12 +13,11 @@ use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use runmesh_core::codec::DecodeError;
-use runmesh_core::entry::{EntryError, UnverifiedEntry, verify_chain};
-use runmesh_core::ids::{DeviceId, EntryHash, JournalId};
+use runmesh_core::ids::{DeviceId, JournalId};
 use runmesh_core::store::{Chain, Fault, Ingested, StoreError};
 use runmesh_core::sync::{
-    Ended, Farewell, FirstEntry, Frame, Held, Input, Message, Output, Peering, Session, Status,
-    SyncError, frame_bytes,
+    self, Batch, Ended, Farewell, FirstEntry, Frame, Held, Input, Message, Output, Peering,
+    Session, Status, SyncError, frame_bytes,
 };
 use runmesh_core::vector::Tip;
 use tokio::io::AsyncReadExt;
@@ -82,13 +81,6 @@ pub(super) struct Link {
 enum Event {
     Input(Input),
     Failed(LinkError),
-}
-
-struct Batch {
-    journal: JournalId,
-    first: u64,
-    previous: EntryHash,
-    entries: Vec<Vec<u8>>,
 }
 
 impl Link {
@@ -452,36 +444,7 @@ async fn ingest(
     let id = workspace.id();
     let verify = move || {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (mut good, mut faults) = (Vec::new(), Faults::new());
-        let mut tips = std::collections::HashMap::new();
-        for Batch { journal, first, previous, entries } in batches {
-            let tip = tips.entry(journal).or_insert_with(|| vector.tip(&journal));
-            let numbered = (first..).zip(&entries).skip_while(|(number, _)| *number < tip.count);
-            let read =
-                numbered.map(|(number, bytes)| UnverifiedEntry::decode(journal, number, bytes));
-            let mut unverified = Vec::new();
-            let mut fault = None;
-            for entry in read {
-                match entry {
-                    Ok(entry) => unverified.push(entry),
-                    Err(error) => {
-                        fault = Some(error);
-                        break;
-                    }
-                }
-            }
-            if first == tip.count && previous != tip.hash {
-                faults.push((journal, EntryError::BrokenChain { journal, number: first }.into()));
-                continue;
-            }
-            let (verified, bad) = verify_chain(id, *tip, unverified, threads);
-            if let Some(last) = verified.last() {
-                *tip = last.tip();
-            }
-            good.extend(verified);
-            faults.extend(bad.or(fault).map(|error| (journal, Fault::from(error))));
-        }
-        (good, faults)
+        sync::verify(id, &vector, batches, threads)
     };
     let verified = tokio::task::spawn_blocking(verify).await;
     let (good, mut faults) = verified.expect("checking entries does not panic");

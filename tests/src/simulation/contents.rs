@@ -1,0 +1,41 @@
+//! Everything that a device shows, in a form that can be compared between devices.
+
+use runmesh_core::rows::RunRow;
+use runmesh_core::store::{Snapshot, StoreError};
+
+/// What a device shows. As text, for NaN is not equal to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Contents {
+    vector: String,
+    experiments: String,
+    runs: Vec<String>,
+    histories: Vec<String>,
+    artifacts: String,
+    members: String,
+    /// Changes that wait for others.
+    pub(super) waiting: u64,
+}
+
+impl Contents {
+    pub(super) fn of(snapshot: &Snapshot) -> Result<Self, StoreError> {
+        let mut rows = snapshot.runs()?.collect::<Result<Vec<RunRow>, _>>()?;
+        // Devices number runs as they come.
+        rows.sort_by_key(|row| row.id);
+        let mut histories = Vec::new();
+        for row in &rows {
+            for metric in &row.metrics {
+                let history = snapshot.series(&row.id, &metric.key, &metric.context)?;
+                histories.push(format!("{} {}: {history:?}", row.id, metric.key));
+            }
+        }
+        Ok(Self {
+            vector: format!("{:?}", snapshot.vector()?),
+            experiments: format!("{:?}", snapshot.experiments()?),
+            runs: rows.iter().map(|row| format!("{row:?}")).collect(),
+            histories,
+            artifacts: format!("{:?}", snapshot.all_artifacts()?),
+            members: format!("{:?}", snapshot.membership()?),
+            waiting: snapshot.counts()?.waiting_changes,
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! A device of the simulation: a real store on disks that can fail and lose power.
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use runmesh_core::act::{ActKind, Role, workspace_id};
+use runmesh_core::action::{Action, Outcome, Refusal};
+use runmesh_core::clock::UnixMillis;
+use runmesh_core::disk::Disk;
+use runmesh_core::ids::{DeviceId, Incarnation, JournalId, WorkspaceId};
+use runmesh_core::store::{
+    Birth, Chain, Fault, Files, RoundEnd, Snapshot, Start, Store, StoreError,
+};
+use runmesh_core::sync::{Batch, FirstEntry, Held, Input, verify};
+use runmesh_core::vector::{Tip, VersionVector};
+
+use super::clients::Acknowledged;
+use super::contents::Contents;
+
+/// The device's disk failed: it is as good as without power.
+#[derive(Debug)]
+pub(super) struct Failed;
+
+impl From<StoreError> for Failed {
+    fn from(_: StoreError) -> Self {
+        Self
+    }
+}
+
+/// A device, up or not.
+pub(super) struct Device {
+    pub(super) number: usize,
+    /// How far its clock is ahead.
+    pub(super) skew_ms: i64,
+    /// What its clients were told is written.
+    pub(super) acknowledged: Vec<Acknowledged>,
+    /// How many writes its clients asked for, so that no two are alike.
+    pub(super) asked: u64,
+    key: SigningKey,
+    birth: Birth,
+    starts: u8,
+    database: Disk,
+    log: Disk,
+    store: Option<Store>,
+}
+
+/// The first device of a workspace, which has invited the others. Only it has ever been up.
+pub(super) fn founder_and_invited(count: usize, now_ms: u64) -> Vec<Device> {
+    let nonce = [7; 16];
+    let workspace = workspace_id(&id_of(&key(0)), &nonce);
+    let name = "lab".to_owned();
+    let found = ActKind::Found { nonce, name, device_name: "device 0".to_owned() };
+    let mut devices = vec![Device::new(0, workspace, found)];
+    let founder = &mut devices[0];
+    founder.start(UnixMillis(now_ms)).expect("a disk that does not fail yet");
+    let mut invited = Vec::new();
+    for number in 1..count {
+        let ticket = SigningKey::from_bytes(&[100 + number as u8; 32]);
+        let public = ticket.verifying_key().to_bytes();
+        let made = founder.store().invite(UnixMillis(now_ms), public, Role::Writer, 0, 1);
+        made.expect("a disk that does not fail yet");
+        let own = id_of(&key(number));
+        let join = ActKind::join(&ticket, &workspace, &own, format!("device {number}"));
+        invited.push(Device::new(number, workspace, join));
+    }
+    devices[0].store = None;
+    devices.extend(invited);
+    devices
+}
+
+fn key(number: usize) -> SigningKey {
+    SigningKey::from_bytes(&[number as u8 + 1; 32])
+}
+
+fn id_of(key: &SigningKey) -> DeviceId {
+    DeviceId::new(key.verifying_key().to_bytes())
+}
+
+impl Device {
+    fn new(number: usize, workspace: WorkspaceId, act: ActKind) -> Self {
+        let incarnation = Incarnation::new([number as u8; 16]);
+        Self {
+            number,
+            skew_ms: 0,
+            acknowledged: Vec::new(),
+            asked: 0,
+            key: key(number),
+            birth: Birth { workspace, incarnation, act },
+            starts: 0,
+            database: Disk::new(),
+            log: Disk::new(),
+            store: None,
+        }
+    }
+
+    /// Opens the store, or makes it at the first start.
+    pub(super) fn start(&mut self, now: UnixMillis) -> Result<(), Failed> {
+        self.starts += 1;
+        let nonce = [self.starts; 16];
+        let salts = [self.starts; 32];
+        let start = Start { key: self.key.clone(), nonce, salts, threads: 1 };
+        let files = |device: &Self| Files {
+            database: device.database.clone(),
+            edit_log: device.log.clone(),
+            cache_bytes: 1 << 20,
+        };
+        if let Ok(store) = Store::open(files(self), start.clone()) {
+            self.store = Some(store);
+            return Ok(());
+        }
+        // As a daemon does with a home whose first start was cut short.
+        (self.database, self.log) = (Disk::new(), Disk::new());
+        assert!(self.acknowledged.is_empty(), "device {} lost its store", self.number);
+        self.store = Some(Store::create(files(self), start, self.birth.clone(), now)?);
+        Ok(())
+    }
+
+    pub(super) fn lose_power(&mut self) {
+        self.store = None;
+        self.database = self.database.after_power_loss();
+        self.log = self.log.after_power_loss();
+    }
+
+    /// Lets one of its disks fail after some more operations.
+    pub(super) fn fail_after(&self, operations: u64) {
+        let disk = if operations.is_multiple_of(2) { &self.database } else { &self.log };
+        disk.fail_after(Some(operations));
+    }
+
+    pub(super) fn disks_work(&self) {
+        self.database.fail_after(None);
+        self.log.fail_after(None);
+    }
+
+    pub(super) const fn is_up(&self) -> bool {
+        self.store.is_some()
+    }
+
+    fn store(&mut self) -> &mut Store {
+        self.store.as_mut().expect("the device is up")
+    }
+
+    pub(super) fn id(&self) -> DeviceId {
+        id_of(&self.key)
+    }
+
+    pub(super) const fn workspace(&self) -> WorkspaceId {
+        self.birth.workspace
+    }
+
+    fn journal(&self) -> JournalId {
+        JournalId { device: self.id(), incarnation: self.birth.incarnation }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let store = self.store.as_ref().expect("the device is up");
+        store.reader().snapshot().expect("reading does not fail")
+    }
+
+    pub(super) fn vector(&self) -> VersionVector {
+        self.snapshot().vector().expect("reading does not fail")
+    }
+
+    pub(super) fn held(&self) -> Held {
+        let snapshot = self.snapshot();
+        let membership = snapshot.membership().expect("reading does not fail");
+        Held {
+            vector: snapshot.vector().expect("reading does not fail"),
+            membership: Arc::new(membership),
+        }
+    }
+
+    pub(super) fn first_entry(&self) -> Option<FirstEntry> {
+        let journal = self.journal();
+        let first =
+            self.snapshot().entries(&journal, 0, 1).expect("reading does not fail").pop()?;
+        Some(FirstEntry { incarnation: journal.incarnation, stored: first })
+    }
+
+    pub(super) fn load(
+        &self,
+        journal: JournalId,
+        from: u64,
+        max_bytes: usize,
+        max_entries: usize,
+    ) -> Result<Input, Failed> {
+        let chain = self.snapshot().chain(&journal, from, max_bytes, max_entries)?;
+        let nothing = Chain { previous: Tip::START.hash, entries: Vec::new() };
+        let Chain { previous, entries } = chain.unwrap_or(nothing);
+        Ok(Input::Loaded { journal, first: from, previous, entries })
+    }
+
+    pub(super) fn seal(&mut self, now: UnixMillis) -> Result<(), Failed> {
+        self.store().seal(now)?;
+        Ok(())
+    }
+
+    /// Writes groups of actions in one round. What was answered before a failure is in `answers`.
+    pub(super) fn write(
+        &mut self,
+        now: UnixMillis,
+        groups: Vec<Vec<Action>>,
+        end: RoundEnd,
+        answers: &mut Vec<Result<Outcome, Refusal>>,
+    ) -> Result<(), Failed> {
+        self.store().round(|round| {
+            for group in groups {
+                answers.extend(round.write(now, group)?);
+            }
+            Ok(((), end))
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn ingest(
+        &mut self,
+        now: UnixMillis,
+        batches: Vec<Batch>,
+    ) -> Result<Vec<(JournalId, Fault)>, Failed> {
+        let (good, mut faults) = verify(self.workspace(), &self.vector(), batches, 1);
+        if !good.is_empty() {
+            faults.extend(self.store().ingest(now, good)?.faults);
+        }
+        Ok(faults)
+    }
+
+    pub(super) fn contents(&self) -> Contents {
+        Contents::of(&self.snapshot()).expect("reading does not fail")
+    }
+
+    /// What it shows once everything derived was built again.
+    pub(super) fn rebuilt(&mut self) -> Contents {
+        self.store().rebuild().expect("a disk that does not fail any more");
+        self.contents()
+    }
+}

@@ -1,0 +1,69 @@
+//! Two hundred simulated networks. `RUNMESH_SEED=17 cargo nextest run -p runmesh-tests one_seed`
+//! repeats one of them.
+
+use runmesh_tests::simulation::Simulation;
+
+/// Says which seed it was, if its test panics.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was seed {}; RUNMESH_SEED={} repeats it", self.0, self.0);
+        }
+    }
+}
+
+fn simulate(seed: u64) -> Simulation {
+    let seed = Seed(seed);
+    let mut simulation = Simulation::new(seed.0);
+    simulation.run();
+    simulation.check();
+    simulation
+}
+
+/// Simulates some seeds, and makes sure that what they are to survive did happen.
+fn simulate_all(seeds: std::ops::Range<u64>) {
+    let (mut lost, mut repeated, mut cuts, mut crashes, mut acknowledged) = (0, 0, 0, 0, 0);
+    for seed in seeds {
+        let tally = simulate(seed).tally;
+        lost += tally.lost;
+        repeated += tally.repeated;
+        cuts += tally.cuts;
+        crashes += tally.crashes;
+        acknowledged += tally.acknowledged;
+    }
+    eprintln!(
+        "{acknowledged} acknowledged, {lost} lost, {repeated} repeated, {cuts} cuts, {crashes} crashes"
+    );
+    assert!(lost.min(repeated).min(cuts).min(crashes) > 50 && acknowledged > 5000);
+}
+
+#[test]
+fn devices_agree_after_healing_seeds_0_to_49() {
+    simulate_all(0..50);
+}
+
+#[test]
+fn devices_agree_after_healing_seeds_50_to_99() {
+    simulate_all(50..100);
+}
+
+#[test]
+fn devices_agree_after_healing_seeds_100_to_149() {
+    simulate_all(100..150);
+}
+
+#[test]
+fn devices_agree_after_healing_seeds_150_to_199() {
+    simulate_all(150..200);
+}
+
+#[test]
+fn one_seed() {
+    let seed = std::env::var("RUNMESH_SEED").map(|seed| seed.parse().expect("a number"));
+    let again = simulate(seed.clone().unwrap_or(1000));
+    let once_more = simulate(seed.unwrap_or(1000));
+    let tally = |simulation: &Simulation| format!("{:?}", simulation.tally);
+    assert_eq!(tally(&again), tally(&once_more), "a seed gives the same again");
+}
