@@ -72,6 +72,7 @@ pub(super) struct Moved {
 pub(super) struct Link {
     connection: Connection,
     dialer: DeviceId,
+    since: Instant,
     pub(super) moved: Moved,
     status: Mutex<Status>,
     watches: mpsc::UnboundedSender<u32>,
@@ -87,12 +88,18 @@ impl Link {
     pub(super) fn new(connection: Connection, dialer: DeviceId) -> Self {
         let (watches, asked) = mpsc::unbounded_channel();
         let (status, asked) = (Mutex::default(), Mutex::new(Some(asked)));
-        Self { connection, dialer, moved: Moved::default(), status, watches, asked }
+        let since = Instant::now();
+        Self { connection, dialer, since, moved: Moved::default(), status, watches, asked }
     }
 
     /// Who opened the connection.
     pub(super) const fn dialer(&self) -> DeviceId {
         self.dialer
+    }
+
+    /// How long it stands.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// The connection, whose statistics count what QUIC itself sent.

@@ -44,6 +44,8 @@ use crate::{WriteError, now};
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after the first failed call; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// Sessions that were opened within this time were opened at once.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// The longest wait between calls.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// How long sessions may take to end.
@@ -455,13 +457,11 @@ impl Inner {
         locked(&self.attempts).insert(device, Attempt { failures: 0, next });
     }
 
-    /// Lets one of two sessions with a peer be: of two that both sides opened at once, the one
-    /// that the device with the lower id opened; of two that one side opened, the later.
+    /// Lets one of two sessions with a peer be.
     fn take_place(&self, device: DeviceId, link: &Arc<Link>) -> bool {
         let mut links = locked(&self.links);
         if let Some(held) = links.get(&device) {
-            let other = link.dialer() != held.dialer();
-            if other && held.dialer() < link.dialer() {
+            if stays(held.dialer(), held.age(), link.dialer()) {
                 return false;
             }
             held.close(link::CLOSE_TWICE, b"there is another session");
@@ -503,6 +503,14 @@ impl Inner {
     fn moved(&self) {
         self.progress.send_modify(|count| *count += 1);
     }
+}
+
+/// Whether a session that is open stays when another with the same peer comes: of two that both
+/// sides opened at once, the one that the device with the lower id opened; else the later, for a
+/// peer that calls has no session, whatever this side believes. One that was killed and is back
+/// would otherwise wait until this side notices that it was gone.
+fn stays(dialer: DeviceId, age: Duration, other_dialer: DeviceId) -> bool {
+    age < AT_ONCE && dialer < other_dialer
 }
 
 /// The iroh address of a device at some socket addresses.

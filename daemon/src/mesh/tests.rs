@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runmesh_core::act::Role;
 use runmesh_core::action::{Action, NewRun};
-use runmesh_core::ids::{DocumentId, ExperimentId, RunId};
+use runmesh_core::ids::{DeviceId, DocumentId, ExperimentId, RunId};
 use runmesh_core::ticket::Ticket;
 
 use super::JoinError;
@@ -133,4 +133,15 @@ async fn a_ticket_admits_one_device_and_a_forged_one_none() {
     ann.down().await;
     bob.down().await;
     eve.down().await;
+}
+
+#[test]
+fn a_device_that_comes_back_is_let_in_at_once() {
+    let (low, high) = (DeviceId::new([1; 32]), DeviceId::new([2; 32]));
+    let (young, old) = (Duration::ZERO, Duration::from_secs(9));
+    // Both called at once, and both sides keep the same.
+    assert!(super::stays(low, young, high) && !super::stays(high, young, low));
+    // It was killed, and calls again before this side has noticed.
+    assert!(!super::stays(low, old, high) && !super::stays(high, old, low));
+    assert!(!super::stays(low, young, low));
 }
