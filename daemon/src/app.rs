@@ -1,13 +1,14 @@
 //! What everything in a running daemon shares.
 
 use std::net::SocketAddr;
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Instant;
 
 use runmesh_core::clock::UnixMillis;
+use runmesh_core::rows::ArtifactRow;
 use tokio::sync::Notify;
 
-use crate::blobs::{BlobError, Blobs, Fetcher, Surroundings};
+use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
 use crate::config::Config;
 use crate::home::Home;
 use crate::mesh::{BlobConnections, EndpointError, Mesh};
@@ -86,6 +87,18 @@ impl App {
             || mesh
         });
         Ok(())
+    }
+
+    /// Opens the bytes of an artifact, fetching them from a peer if they are not here.
+    pub async fn open_blob(&self, row: &ArtifactRow) -> Result<tokio::fs::File, NotFetched> {
+        let broken = |error| NotFetched::Store(Arc::new(error));
+        if let Some(file) = self.blobs.open(&row.blob).await.map_err(broken)? {
+            return Ok(file);
+        }
+        let wanted = Wanted { hash: row.blob, size: row.size, uploaded_by: None };
+        self.fetcher.fetch_now(wanted).await?;
+        let file = self.blobs.open(&row.blob).await.map_err(broken)?;
+        file.ok_or(NotFetched::GivenUp { hash: row.blob })
     }
 
     /// The sessions with other members; none in an app that was only opened.

@@ -13,7 +13,7 @@ use tokio_util::io::ReaderStream;
 
 use super::error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, NotFetched};
 
 /// How much is read from the disk at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -61,12 +61,7 @@ pub(super) async fn send(
 
 async fn body(app: &App, row: &ArtifactRow, range: Range<u64>) -> Result<Response, ApiError> {
     let length = range.end - range.start;
-    let mut file = app.blobs.open(&row.blob).await?.ok_or_else(|| {
-        ApiError::new(
-            ErrorCode::TemporarilyUnavailable,
-            format!("The bytes of '{}' are not on this device yet.", row.path),
-        )
-    })?;
+    let mut file = app.open_blob(row).await?;
     if range.start > 0 {
         let seek = file.seek(SeekFrom::Start(range.start)).await;
         seek.map_err(|error| ApiError::new(ErrorCode::InternalError, error.to_string()))?;
@@ -175,16 +170,35 @@ fn attachment(name: &str) -> String {
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }
 
+impl From<NotFetched> for ApiError {
+    fn from(error: NotFetched) -> Self {
+        match error {
+            NotFetched::Store(error) => Self::from_blob_error(&error),
+            NotFetched::Grant(error) => error.into(),
+            // Clients would ask again for minutes if this said that it may come; it may in days.
+            NotFetched::Nobody { .. } | NotFetched::GivenUp { .. } => {
+                Self::with_causes(ErrorCode::ResourceDoesNotExist, &error)
+            }
+        }
+    }
+}
+
 impl From<BlobError> for ApiError {
     fn from(error: BlobError) -> Self {
-        let code = match &error {
+        Self::from_blob_error(&error)
+    }
+}
+
+impl ApiError {
+    fn from_blob_error(error: &BlobError) -> Self {
+        let code = match error {
             BlobError::DiskFull { .. } => ErrorCode::StorageFull,
             BlobError::UploadBroken { .. } => ErrorCode::InvalidParameterValue,
             BlobError::TooLarge { .. } => ErrorCode::BodyTooLarge,
             BlobError::Busy { .. } => ErrorCode::TemporarilyUnavailable,
             BlobError::Io { .. } => ErrorCode::InternalError,
         };
-        Self::with_causes(code, &error)
+        Self::with_causes(code, error)
     }
 }
 

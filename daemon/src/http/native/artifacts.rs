@@ -20,7 +20,6 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use super::error::Error;
 use super::{query, runs};
 use crate::app::App;
-use crate::blobs::{NotFetched, Wanted};
 use crate::http::mlflow::artifact_path;
 
 /// How much is read from the disk at a time.
@@ -98,7 +97,7 @@ pub(super) async fn get(
         row.ok_or_else(|| Error::NoSuchArtifact { run: run.to_string(), path })
     })
     .await?;
-    let file = open(&app, &row).await?;
+    let file = app.open_blob(&row).await?;
     let headers = [
         (CONTENT_LENGTH, row.size.to_string()),
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -107,17 +106,6 @@ pub(super) async fn get(
     ];
     let stream = ReaderStream::with_capacity(file, CHUNK_BYTES);
     Ok((headers, Body::from_stream(stream)).into_response())
-}
-
-/// Opens the bytes of an artifact, fetching them from a peer if they are not here.
-async fn open(app: &App, row: &ArtifactRow) -> Result<tokio::fs::File, Error> {
-    if let Some(file) = app.blobs.open(&row.blob).await? {
-        return Ok(file);
-    }
-    let wanted = Wanted { hash: row.blob, size: row.size, uploaded_by: None };
-    app.fetcher.fetch_now(wanted).await?;
-    let file = app.blobs.open(&row.blob).await?;
-    Ok(file.ok_or(NotFetched::GivenUp { hash: row.blob })?)
 }
 
 pub(super) async fn put(
