@@ -465,6 +465,11 @@ impl Inner {
                 return false;
             }
             held.close(link::CLOSE_TWICE, b"there is another session");
+            // If the peer was gone, so is what its blobs came over, and who fetches from it must
+            // not wait until that is noticed. The session's caller opens another.
+            if let Some(stale) = locked(&self.blob_connections).remove(&device) {
+                stale.close(VarInt::from_u32(link::CLOSE_TWICE), b"there is another session");
+            }
         }
         links.insert(device, Arc::clone(link));
         true
