@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -74,6 +74,7 @@ pub(super) struct Link {
     dialer: DeviceId,
     since: Instant,
     pub(super) moved: Moved,
+    heard_goodbye: AtomicBool,
     status: Mutex<Status>,
     watches: mpsc::UnboundedSender<u32>,
     asked: Mutex<Option<mpsc::UnboundedReceiver<u32>>>,
@@ -89,7 +90,8 @@ impl Link {
         let (watches, asked) = mpsc::unbounded_channel();
         let (status, asked) = (Mutex::default(), Mutex::new(Some(asked)));
         let since = Instant::now();
-        Self { connection, dialer, since, moved: Moved::default(), status, watches, asked }
+        let (moved, heard_goodbye) = (Moved::default(), AtomicBool::new(false));
+        Self { connection, dialer, since, moved, heard_goodbye, status, watches, asked }
     }
 
     /// Who opened the connection.
@@ -125,8 +127,10 @@ impl Link {
     /// Runs the session with this device's workspace until it ends.
     pub(super) async fn run(&self, inner: &Arc<Inner>) -> Result<(), LinkError> {
         let ended = self.drive(inner, &inner.workspace, |_| false).await;
-        // Closing drops what the peer has not read yet, so it is left to close first.
-        let _ = timeout(LAST_WORDS, self.connection.closed()).await;
+        // Closing drops what the peer has not read yet, so who heard the last word closes.
+        if !self.heard_goodbye.load(Ordering::Relaxed) {
+            let _ = timeout(LAST_WORDS, self.connection.closed()).await;
+        }
         self.close(CLOSE_DONE, b"done");
         ended
     }
@@ -217,7 +221,7 @@ impl Link {
                         let wait = at.0.saturating_sub(now().0);
                         wake_at = Some(Instant::now() + Duration::from_millis(wait));
                     }
-                    Output::Done(ended) => return Self::done(ended),
+                    Output::Done(ended) => return self.done(ended),
                     output => self.act(workspace, output, ports)?,
                 }
             }
@@ -258,7 +262,9 @@ impl Link {
         }
     }
 
-    fn done(ended: Ended) -> Result<(), LinkError> {
+    fn done(&self, ended: Ended) -> Result<(), LinkError> {
+        let there = matches!(ended, Ended::There(..));
+        self.heard_goodbye.store(there, Ordering::Relaxed);
         match ended {
             Ended::Here(Farewell::NotAMember) => {
                 Err(LinkError::SentAway("it is not a member".to_owned()))

@@ -5,6 +5,8 @@
 
 mod addresses;
 mod endpoint;
+#[cfg(test)]
+mod hostile;
 mod join;
 mod link;
 mod status;
@@ -293,7 +295,7 @@ impl Inner {
             self.spawn(async move {
                 let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, incoming).await else { return };
                 match connection.alpn() {
-                    alpn if alpn == ALPN => inner.run_link(connection, None).await,
+                    alpn if alpn == ALPN => inner.start_link(connection, None),
                     alpn if alpn == blobs::ALPN => inner.serve_blobs(connection).await,
                     _ => connection.close(VarInt::from_u32(link::CLOSE_BAD), b"unknown protocol"),
                 }
@@ -347,7 +349,7 @@ impl Inner {
         match timeout(DIAL_TIMEOUT, self.endpoint.connect(address, ALPN)).await {
             Ok(Ok(connection)) => {
                 let dialer = Some(self.device);
-                self.run_link(connection, dialer).await;
+                self.start_link(connection, dialer);
             }
             Ok(Err(error)) => self.failed(device, Some(error.to_string())),
             Err(_) => self.failed(device, Some("it does not answer".to_owned())),
@@ -420,7 +422,14 @@ impl Inner {
         attempts.insert(device, Attempt { failures: failures.saturating_add(1), next });
     }
 
-    /// Runs a session over a connection, from either side, until it ends.
+    /// Starts a session over a connection, from either side. It is not cut when this device stops:
+    /// it says goodbye then, and ends by itself.
+    fn start_link(self: Arc<Self>, connection: Connection, dialer: Option<DeviceId>) {
+        let inner = Arc::clone(&self);
+        self.tasks.spawn(async move { inner.run_link(connection, dialer).await });
+    }
+
+    /// Runs a session until it ends.
     async fn run_link(self: Arc<Self>, connection: Connection, dialer: Option<DeviceId>) {
         let device = device_at(&connection);
         let dialer = dialer.unwrap_or(device);

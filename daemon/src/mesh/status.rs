@@ -1,5 +1,6 @@
 //! How the mesh stands, and waiting until it is still.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use runmesh_core::api::Traffic;
 use runmesh_core::ids::DeviceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::link::Moved;
+use super::link::{Link, Moved};
 use super::{Inner, Mesh, locked};
 use crate::WriteError;
 
@@ -130,15 +131,16 @@ impl Mesh {
         self.inner.workspace.seal().await?;
         let mut progress = self.inner.progress.subscribe();
         let token: u32 = rand::random();
-        let mut asked = std::collections::BTreeSet::new();
+        let mut asked: Vec<Arc<Link>> = Vec::new();
         loop {
             let links = locked(&self.inner.links).clone();
-            for (device, link) in &links {
-                if asked.insert((*device, std::sync::Arc::as_ptr(link) as usize)) {
+            for link in links.values() {
+                if !asked.iter().any(|held| Arc::ptr_eq(held, link)) {
                     link.watch(token);
+                    asked.push(Arc::clone(link));
                 }
             }
-            let same = |link: &super::link::Link| {
+            let same = |link: &Link| {
                 let status = link.status();
                 let nothing_to_do = status.to_send == 0 && status.to_receive == 0;
                 status.met && status.sealed == Some(token) && nothing_to_do

@@ -12,15 +12,15 @@ use crate::app::App;
 use crate::config::Config;
 use crate::home::Home;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Device {
-    app: App,
+pub(super) struct Device {
+    pub(super) app: App,
     folder: tempfile::TempDir,
 }
 
 impl Device {
-    async fn up(name: &str) -> Self {
+    pub(super) async fn up(name: &str) -> Self {
         Self::up_in(tempfile::tempdir().unwrap(), name).await
     }
 
@@ -31,13 +31,13 @@ impl Device {
         Self { app, folder }
     }
 
-    async fn down(self) -> tempfile::TempDir {
+    pub(super) async fn down(self) -> tempfile::TempDir {
         self.app.mesh().unwrap().stop().await;
         self.app.workspace.stop().await;
         self.folder
     }
 
-    async fn run(&self, id: u8) -> RunId {
+    pub(super) async fn run(&self, id: u8) -> RunId {
         let id = RunId::new([id; 16]);
         let new = NewRun {
             id,
@@ -52,29 +52,29 @@ impl Device {
         id
     }
 
-    async fn put(&self, run: RunId, path: &str, bytes: &[u8]) {
+    pub(super) async fn put(&self, run: RunId, path: &str, bytes: &[u8]) {
         let blob = self.app.blobs.import(bytes).await.unwrap();
         let (owner, path) = (DocumentId::run(run), path.to_owned());
         let put = Action::PutArtifact { owner, path, blob: blob.hash, size: blob.size };
         self.app.workspace.act(put).await.unwrap();
     }
 
-    fn has(&self, run: RunId) -> bool {
+    pub(super) fn has(&self, run: RunId) -> bool {
         self.app.workspace.snapshot().unwrap().run(&run).unwrap().is_some()
     }
 
-    async fn invite(&self) -> Ticket {
+    pub(super) async fn invite(&self) -> Ticket {
         let mut ticket = self.app.mesh().unwrap().invite(Role::Writer, 0, 1).await.unwrap();
         ticket.addresses.retain(|address| address.ip().is_loopback());
         ticket
     }
 
-    async fn join(&self, ticket: &Ticket) -> Result<u64, JoinError> {
+    pub(super) async fn join(&self, ticket: &Ticket) -> Result<u64, JoinError> {
         let mesh = self.app.mesh().unwrap();
         Ok(mesh.join(&self.app.home, ticket, false).await?.runs_taken)
     }
 
-    async fn synced(&self) -> bool {
+    pub(super) async fn synced(&self) -> bool {
         !self.app.mesh().unwrap().sync_wait(PATIENCE).await.unwrap().timed_out
     }
 }
