@@ -36,6 +36,14 @@ pub enum EditLogError {
         #[source]
         source: postcard::Error,
     },
+    /// Edits are missing between the store and the log: they are not of one time.
+    #[error("the store is sealed up to edit {sealed}, but the edit log goes on from {first}")]
+    Gap {
+        /// The first edit that the store has not sealed.
+        sealed: u64,
+        /// The first edit in the log that the store has not sealed.
+        first: u64,
+    },
     /// A write failed earlier, and what is on disk is not known.
     #[error("an earlier write to the edit log failed; restart to go on")]
     Failed,
@@ -72,6 +80,10 @@ impl EditLog {
             // A crash between the commit of a seal and the next group leaves sealed edits here.
             if next <= sealed {
                 continue;
+            }
+            // What is sealed ends with a group, and the next one follows on it.
+            if edits.is_empty() && group.first != sealed {
+                return Err(EditLogError::Gap { sealed, first: group.first });
             }
             let unreadable = |source| EditLogError::Unreadable { number: group.first, source };
             edits.extend(
@@ -207,6 +219,16 @@ mod tests {
         log.start_over();
         log.append(&[edit(3)]).unwrap();
         assert_eq!(reopen(&disk, 2).1, [edit(3)]);
+    }
+
+    #[test]
+    fn a_log_of_another_time_than_its_store_is_refused() {
+        let disk = Disk::new();
+        let (mut log, _) = reopen(&disk, 7);
+        log.append(&[edit(8)]).unwrap();
+        let refused = EditLog::open(Box::new(disk.clone()), 5);
+        assert!(matches!(refused, Err(EditLogError::Gap { sealed: 5, first: 7 })), "{refused:?}");
+        assert_eq!(reopen(&disk, 7).1, [edit(8)]);
     }
 
     #[test]
