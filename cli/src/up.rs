@@ -41,6 +41,8 @@ pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), Cli
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let path = home.path().to_owned();
+        // Before anybody can see the daemon: who does may stop it at once.
+        let told = told_to_stop(flags.with_parent);
         let daemon = Daemon::start(home, config).await?;
         let status = tokio::task::spawn_blocking(|| ask_status(path)).await;
         let status = status.map_err(io::Error::from).map_err(CliError::from).flatten();
@@ -48,7 +50,7 @@ pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), Cli
             daemon.stop().await?;
             return Err(error);
         }
-        Ok(daemon.run_until(told_to_stop(flags.with_parent)).await?)
+        Ok(daemon.run_until(told).await?)
     })
 }
 
@@ -90,25 +92,31 @@ fn show_ready(status: &Status, screen: &mut Screen) -> Result<(), CliError> {
     screen.facts(facts)
 }
 
-/// Ends when the person, the system or the parent says so.
-async fn told_to_stop(with_parent: bool) {
-    tokio::select! {
-        () = signalled() => {}
-        () = parent_gone(), if with_parent => {}
+/// Ends when the person, the system or the parent says so, from the call on.
+fn told_to_stop(with_parent: bool) -> impl Future<Output = ()> {
+    let signalled = signalled();
+    async move {
+        tokio::select! {
+            () = signalled => {}
+            () = parent_gone(), if with_parent => {}
+        }
     }
 }
 
+/// Ends at the first signal to stop that comes after the call. Must be called on a tokio runtime.
 #[cfg(unix)]
-pub(crate) async fn signalled() {
+pub(crate) fn signalled() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).expect("these signals can be listened to");
     let mut interrupt = listen(SignalKind::interrupt());
     let mut terminate = listen(SignalKind::terminate());
     let mut hang_up = listen(SignalKind::hangup());
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
+    async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
     }
 }
 

@@ -61,3 +61,9 @@ def test_secrets_are_for_their_owner_alone(devices):
                 if token.encode() in file.read():
                     assert os.stat(path).st_mode & 0o077 == 0, path
     device.down()
+
+
+def test_a_daemon_that_is_told_to_stop_as_soon_as_it_answers_stops_in_order(devices):
+    device = devices("ann")
+    for _ in range(5):
+        device.up().down()
