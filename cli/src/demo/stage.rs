@@ -51,7 +51,7 @@ impl Stage {
         let (cast, is_done) = (Arc::clone(&stage.cast), Arc::clone(&stage.is_done));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::spawn(move || {
-            runtime.block_on(signalled());
+            runtime.block_on(async { signalled().await });
             let mut cast = lock(&cast);
             cast.is_closed = true;
             cast.clear();
