@@ -184,7 +184,10 @@ fn by_automerge(
     document.set_actor(automerge::ActorId::from(*actor.as_bytes()));
     let mut transaction = document.transaction();
     for put in &edit.puts {
-        let map = transaction.get(ROOT, put.container.name())?.ok_or("genesis made it")?.1;
+        let map = transaction
+            .get(ROOT, put.container.name(DocumentKind::Run))?
+            .ok_or("genesis made it")?
+            .1;
         match &put.value {
             Some(Scalar::Text(text)) => transaction.put(map, &put.key, text.as_str())?,
             Some(Scalar::Integer(integer)) => transaction.put(map, &put.key, *integer)?,
@@ -200,7 +203,8 @@ fn read_by_automerge(saved: &[u8]) -> Result<Vec<(String, String)>, Box<dyn std:
     let document = Automerge::load(saved)?;
     let mut values = Vec::new();
     for container in Container::ALL {
-        let map = document.get(ROOT, container.name())?.ok_or("genesis made it")?.1;
+        let map =
+            document.get(ROOT, container.name(DocumentKind::Run))?.ok_or("genesis made it")?.1;
         for item in document.map_range(&map, ..) {
             values.push((item.key.to_string(), format!("{:?}", item.value)));
         }

@@ -202,16 +202,51 @@ pub enum DocumentKind {
     Experiment = 1,
     /// A run, named at random.
     Run = 2,
+    /// A registered model, named by its name.
+    RegisteredModel = 3,
+    /// A version of a registered model, named at random: its number is only a claim.
+    ModelVersion = 4,
+    /// A model that a run produced or that was logged without one, named at random.
+    LoggedModel = 5,
+    /// What is said of a trace after it was written, named by the trace.
+    Trace = 6,
+    /// A dataset for evaluation, named at random.
+    EvaluationDataset = 7,
+    /// A scorer of an experiment, named by both.
+    Scorer = 8,
 }
 
 impl DocumentKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Workspace,
+        Self::Experiment,
+        Self::Run,
+        Self::RegisteredModel,
+        Self::ModelVersion,
+        Self::LoggedModel,
+        Self::Trace,
+        Self::EvaluationDataset,
+        Self::Scorer,
+    ];
+
     /// The kind with this number in the signed format, if this version knows it.
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Workspace),
-            1 => Some(Self::Experiment),
-            2 => Some(Self::Run),
-            _ => None,
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// What people call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Workspace => "workspace",
+            Self::Experiment => "experiment",
+            Self::Run => "run",
+            Self::RegisteredModel => "registered model",
+            Self::ModelVersion => "model version",
+            Self::LoggedModel => "logged model",
+            Self::Trace => "trace",
+            Self::EvaluationDataset => "evaluation dataset",
+            Self::Scorer => "scorer",
         }
     }
 }
@@ -244,13 +279,41 @@ impl DocumentId {
         if name == DEFAULT_EXPERIMENT && generation == 0 {
             return Self { kind, id: [0; 16] };
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"runmesh/experiment/1");
-        hasher.update(&generation.to_le_bytes());
-        hasher.update(name.as_bytes());
-        let mut id = [0; 16];
-        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        Self { kind, id }
+        Self { kind, id: derive(b"runmesh/experiment/1", generation, name) }
+    }
+
+    /// The document of the registered model that is the `generation`th to be created under `name`.
+    ///
+    /// As with experiments, one name is one model, whoever creates it.
+    pub fn registered_model(name: &str, generation: u32) -> Self {
+        let id = derive(b"runmesh/registered-model/1", generation, name);
+        Self { kind: DocumentKind::RegisteredModel as u8, id }
+    }
+
+    /// A document whose id is random, or derived by whoever defines the kind.
+    pub const fn new(kind: DocumentKind, id: [u8; 16]) -> Self {
+        Self { kind: kind as u8, id }
+    }
+
+    /// The lowest and the highest id of a kind.
+    pub const fn all_of(kind: DocumentKind) -> [Self; 2] {
+        [Self::new(kind, [0; 16]), Self::new(kind, [u8::MAX; 16])]
+    }
+
+    /// The id without the kind.
+    pub const fn id(&self) -> &[u8; 16] {
+        &self.id
+    }
+
+    /// The text by which another document names this one: the signed form in hex.
+    pub fn reference(&self) -> String {
+        HEXLOWER.encode(&self.to_bytes())
+    }
+
+    /// Reads what [`Self::reference`] made.
+    pub fn from_reference(text: &str) -> Option<Self> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        Some(Self::from_bytes(&bytes.try_into().ok()?))
     }
 
     /// Reads the signed form.
@@ -269,7 +332,7 @@ impl DocumentId {
     }
 
     /// The kind, unless a newer version wrote it.
-    pub const fn kind(&self) -> Option<DocumentKind> {
+    pub fn kind(&self) -> Option<DocumentKind> {
         DocumentKind::from_number(self.kind)
     }
 
@@ -292,12 +355,11 @@ impl DocumentId {
 
 impl fmt::Display for DocumentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind() {
-            Some(DocumentKind::Workspace) => return f.write_str("workspace"),
-            Some(DocumentKind::Experiment) => "experiment",
-            Some(DocumentKind::Run) => "run",
-            None => "document",
-        };
+        let kind = self.kind();
+        if kind == Some(DocumentKind::Workspace) {
+            return f.write_str("workspace");
+        }
+        let kind = kind.map_or("document", DocumentKind::as_str);
         write!(f, "{kind}:{}", HEXLOWER.encode(&self.id))
     }
 }
@@ -306,6 +368,16 @@ impl fmt::Debug for DocumentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+fn derive(domain: &[u8], generation: u32, name: &str) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(domain);
+    hasher.update(&generation.to_le_bytes());
+    hasher.update(name.as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    id
 }
 
 /// The experiment every workspace has.
@@ -356,5 +428,16 @@ mod tests {
         assert_eq!(DocumentId::from_bytes(&id.to_bytes()), id);
         assert_eq!(id.as_run(), Some(RunId::new([7; 16])));
         assert_eq!(id.as_experiment(), None);
+        assert_eq!(DocumentId::from_reference(&id.reference()), Some(id));
+        assert_eq!(DocumentId::from_reference("02"), None);
+    }
+
+    #[test]
+    fn kinds_survive_their_numbers() {
+        for (number, kind) in DocumentKind::ALL.into_iter().enumerate() {
+            assert_eq!(DocumentKind::from_number(number as u8), Some(kind));
+            assert_eq!(kind as usize, number);
+        }
+        assert_eq!(DocumentKind::from_number(DocumentKind::ALL.len() as u8), None);
     }
 }

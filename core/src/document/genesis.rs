@@ -22,14 +22,23 @@ impl Container {
     /// All of them, in the order of their objects.
     pub const ALL: [Self; 5] = [Self::Info, Self::Params, Self::Tags, Self::Inputs, Self::Outputs];
 
-    /// The key of the map at the document's root.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Params => "params",
-            Self::Tags => "tags",
-            Self::Inputs => "inputs",
-            Self::Outputs => "outputs",
+    /// The key of the map at the root of a document of this kind.
+    pub const fn name(self, kind: DocumentKind) -> &'static str {
+        match (self, kind) {
+            (Self::Info, _) => "info",
+            (Self::Tags, _) => "tags",
+            (Self::ALIASES, DocumentKind::RegisteredModel) => "aliases",
+            (Self::METADATA, DocumentKind::Trace) => "metadata",
+            (Self::EXPERIMENTS, DocumentKind::EvaluationDataset) => "experiments",
+            (Self::VERSIONS, DocumentKind::Scorer) => "versions",
+            (Self::Params, _) => "params",
+            (Self::HISTORY, DocumentKind::RegisteredModel | DocumentKind::ModelVersion) => {
+                "history"
+            }
+            (Self::ASSESSMENTS, DocumentKind::Trace) => "assessments",
+            (Self::RECORDS, DocumentKind::EvaluationDataset) => "records",
+            (Self::Inputs, _) => "inputs",
+            (Self::Outputs, _) => "outputs",
         }
     }
 
@@ -67,7 +76,7 @@ impl Genesis {
             pred: SortedVec::new(),
             insert: false,
         };
-        let maps = Container::ALL.into_iter().map(|map| make(map.name(), ObjType::Map));
+        let maps = Container::ALL.into_iter().map(|map| make(map.name(kind), ObjType::Map));
         let change = automerge::Change::from(ExpandedChange {
             operations: maps.chain([make("description", ObjType::Text)]).collect(),
             actor_id: automerge::ActorId::from(actor),
@@ -116,12 +125,7 @@ impl Genesis {
 
 /// The first change of every document of a kind.
 pub fn genesis(kind: DocumentKind) -> &'static Genesis {
-    static WORKSPACE: LazyLock<Genesis> = LazyLock::new(|| Genesis::new(DocumentKind::Workspace));
-    static EXPERIMENT: LazyLock<Genesis> = LazyLock::new(|| Genesis::new(DocumentKind::Experiment));
-    static RUN: LazyLock<Genesis> = LazyLock::new(|| Genesis::new(DocumentKind::Run));
-    match kind {
-        DocumentKind::Workspace => &WORKSPACE,
-        DocumentKind::Experiment => &EXPERIMENT,
-        DocumentKind::Run => &RUN,
-    }
+    static ALL: LazyLock<[Genesis; DocumentKind::ALL.len()]> =
+        LazyLock::new(|| DocumentKind::ALL.map(Genesis::new));
+    &ALL[kind as usize]
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The maps at a document's root. Their names are part of the signed format.
+/// The maps at a document's root. Their names are part of the signed format; what a kind of
+/// document has no use for, or another use, goes by another name there (see the constants).
 ///
 /// Keys and values, by map: `info` holds the document's own fields (for a run: `experiment`,
 /// `name`, `user`, `status`, `start_ms`, `end_ms`, `lifecycle`, `deleted_ms`; for an experiment:
@@ -21,6 +22,23 @@ pub enum Container {
     Inputs,
     /// Models produced.
     Outputs,
+}
+
+impl Container {
+    /// Of a registered model: which version an alias names.
+    pub const ALIASES: Self = Self::Params;
+    /// Of a registered model or a version: what was done, when, by whom and why.
+    pub const HISTORY: Self = Self::Inputs;
+    /// Of a trace: its metadata.
+    pub const METADATA: Self = Self::Params;
+    /// Of a trace: its assessments, as JSON by id.
+    pub const ASSESSMENTS: Self = Self::Inputs;
+    /// Of an evaluation dataset: the experiments it belongs to.
+    pub const EXPERIMENTS: Self = Self::Params;
+    /// Of an evaluation dataset: its records, as JSON by id.
+    pub const RECORDS: Self = Self::Inputs;
+    /// Of a scorer: its versions, as JSON by id.
+    pub const VERSIONS: Self = Self::Params;
 }
 
 /// A value in a document.

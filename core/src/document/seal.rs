@@ -131,7 +131,7 @@ pub(super) fn with_automerge(
     check_size(puts.len() + description.map_or(0, str::len))?;
     text::change(history, actor, clock, |transaction| {
         for ((container, key), value) in puts {
-            let map = text::object(transaction, container.name())?;
+            let map = text::object(transaction, container.name(history.kind()))?;
             match value {
                 Some(value) => transaction.put(map, *key, scalar(value))?,
                 None => transaction.delete(map, *key)?,

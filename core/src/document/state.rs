@@ -126,12 +126,15 @@ impl<'a> Standing<'a> {
 
 fn choose(kind: DocumentKind, container: Container, key: &str, mut values: Vec<Set<'_>>) -> Held {
     if values.len() > 1 {
-        let lifecycle =
-            (kind, container, key) == (DocumentKind::Experiment, Container::Info, "lifecycle");
+        let named = matches!(kind, DocumentKind::Experiment | DocumentKind::RegisteredModel);
+        let lifecycle = named && (container, key) == (Container::Info, "lifecycle");
         let active = Value::Text(Lifecycle::Active.as_str());
+        // A param is written once, so what came first is what it is.
+        let once = container == Container::Params
+            && matches!(kind, DocumentKind::Run | DocumentKind::LoggedModel);
         match container {
-            Container::Params => values.sort_unstable_by_key(|set| (set.clock, set.change, set.id)),
-            // Creating an experiment beats deleting it meanwhile.
+            _ if once => values.sort_unstable_by_key(|set| (set.clock, set.change, set.id)),
+            // Creating what is known by its name beats deleting it meanwhile.
             _ if lifecycle => {
                 values.sort_unstable_by_key(|set| (set.value != active, Reverse(set.id)));
             }

@@ -82,7 +82,7 @@ impl Device {
         assert_eq!(theirs, ours.iter().map(|hash| *hash.as_bytes()).collect());
         let state = self.state();
         for container in Container::ALL {
-            let (_, map) = document.get(ROOT, container.name()).unwrap().unwrap();
+            let (_, map) = document.get(ROOT, container.name(self.kind)).unwrap().unwrap();
             let theirs: BTreeMap<String, BTreeSet<Scalar>> = document
                 .keys(&map)
                 .map(|key| {
@@ -235,21 +235,64 @@ fn agree(
 
 #[test]
 fn the_genesis_change_never_changes() {
+    // Checksum, length of the rest, length of the names' column, and the names of the maps.
+    let run_maps = "04696e666f06706172616d73047461677306696e70757473076f757470757473";
     let golden = [
-        (DocumentKind::Workspace, "81eb73fe", "00"),
-        (DocumentKind::Experiment, "692b4b26", "01"),
-        (DocumentKind::Run, "e2b17279", "02"),
+        (DocumentKind::Workspace, "81eb73fe", "58", "2d", run_maps),
+        (DocumentKind::Experiment, "692b4b26", "58", "2d", run_maps),
+        (DocumentKind::Run, "e2b17279", "58", "2d", run_maps),
+        (
+            DocumentKind::RegisteredModel,
+            "d561f00d",
+            "5a",
+            "2f",
+            "04696e666f07616c6961736573047461677307686973746f7279076f757470757473",
+        ),
+        (
+            DocumentKind::ModelVersion,
+            "54f390df",
+            "59",
+            "2e",
+            "04696e666f06706172616d73047461677307686973746f7279076f757470757473",
+        ),
+        (DocumentKind::LoggedModel, "b26d895e", "58", "2d", run_maps),
+        (
+            DocumentKind::Trace,
+            "4625b71d",
+            "5f",
+            "34",
+            "04696e666f086d6574616461746104746167730b6173736573736d656e7473076f757470757473",
+        ),
+        (
+            DocumentKind::EvaluationDataset,
+            "f043ef75",
+            "5e",
+            "33",
+            "04696e666f0b6578706572696d656e74730474616773077265636f726473076f757470757473",
+        ),
+        (
+            DocumentKind::Scorer,
+            "b7da0636",
+            "5a",
+            "2f",
+            "04696e666f0876657273696f6e73047461677306696e70757473076f757470757473",
+        ),
     ];
-    for (kind, checksum, number) in golden {
+    assert_eq!(golden.map(|(kind, ..)| kind), DocumentKind::ALL);
+    for (kind, checksum, length, names_length, names) in golden {
+        let number = format!("{:02x}", kind as u8);
         let bytes = [
             "856f4a83",
             checksum,
-            "0158001072",
-            "756e6d6573682f67656e65736973",
-            number,
-            "010100000005152d34014204560270",
-            "027a04696e666f06706172616d73047461677306696e70757473076f",
-            "7574707574730b6465736372697074696f6e0605007f0406000600",
+            "01",
+            length,
+            "001072756e6d6573682f67656e65736973",
+            number.as_str(),
+            "01010000000515",
+            names_length,
+            "34014204560270027a",
+            names,
+            "0b6465736372697074696f6e0605007f0406000600",
         ];
         assert_eq!(HEXLOWER.encode(genesis(kind).bytes()), bytes.concat());
         assert_eq!(&genesis(kind).bytes()[4..8], &genesis(kind).hash().as_bytes()[..4]);

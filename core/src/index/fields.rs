@@ -11,8 +11,6 @@ use crate::rows::{
     RunStatus,
 };
 
-const CONTAINERS: [Container; 5] =
-    [Container::Info, Container::Params, Container::Tags, Container::Inputs, Container::Outputs];
 const DATASET: &str = "dataset/";
 const MODEL: &str = "model/";
 
@@ -24,7 +22,9 @@ pub(crate) mod info {
     pub(crate) const END_MS: &str = "end_ms";
     pub(crate) const EXPERIMENT: &str = "experiment";
     pub(crate) const LIFECYCLE: &str = "lifecycle";
+    pub(crate) const MODEL: &str = "model";
     pub(crate) const NAME: &str = "name";
+    pub(crate) const NUMBER: &str = "number";
     pub(crate) const START_MS: &str = "start_ms";
     pub(crate) const STATUS: &str = "status";
     pub(crate) const UPDATED_MS: &str = "updated_ms";
@@ -46,16 +46,6 @@ pub(crate) fn put_model_input(edit: &mut DocumentEdit, model: &ModelInput) {
 /// Puts a model that a run produced.
 pub(crate) fn put_model_output(edit: &mut DocumentEdit, model: &ModelOutput) {
     edit.set(Container::Outputs, &model.model_id, model.step);
-}
-
-/// The text by which a run's document names its experiment.
-pub(crate) fn experiment_reference(document: &DocumentId) -> String {
-    data_encoding::HEXLOWER.encode(&document.to_bytes())
-}
-
-fn experiment_of(reference: &str) -> Option<ExperimentId> {
-    let bytes = data_encoding::HEXLOWER.decode(reference.as_bytes()).ok()?;
-    DocumentId::from_bytes(&bytes.try_into().ok()?).as_experiment()
 }
 
 /// A run of which nothing is known but that something was logged to it. No search finds it, for
@@ -112,7 +102,7 @@ pub(crate) fn edit_run(row: &mut RunRow, edit: &DocumentEdit) {
 pub(crate) fn run_from(id: RunId, state: &DocumentState, metrics: Vec<Metric>) -> RunRow {
     let mut row = unknown_run(id);
     row.metrics = metrics;
-    for container in CONTAINERS {
+    for container in Container::ALL {
         for (key, held) in state.map(container) {
             set_run(&mut row, container, key, Some(&held.value));
         }
@@ -140,7 +130,7 @@ pub(crate) fn experiment_from(
     state: &DocumentState,
 ) -> ExperimentRow {
     let mut row = unknown_experiment(id, document);
-    for container in CONTAINERS {
+    for container in Container::ALL {
         for (key, held) in state.map(container) {
             set_experiment(&mut row, container, key, Some(&held.value));
         }
@@ -169,7 +159,10 @@ fn set_run_info(row: &mut RunRow, key: &str, value: Option<&Scalar>) {
     let text = || value.and_then(Scalar::as_text).unwrap_or_default();
     let integer = value.and_then(Scalar::as_integer);
     match key {
-        info::EXPERIMENT => row.experiment = experiment_of(text()).unwrap_or(ExperimentId::NONE),
+        info::EXPERIMENT => {
+            let experiment = DocumentId::from_reference(text()).and_then(|id| id.as_experiment());
+            row.experiment = experiment.unwrap_or(ExperimentId::NONE);
+        }
         info::NAME => text().clone_into(&mut row.name),
         info::USER => text().clone_into(&mut row.user),
         info::STATUS => row.status = RunStatus::from_word(text()).unwrap_or_default(),

@@ -41,6 +41,11 @@ impl Store {
             taken += 1;
             self.adopt_group(now, &mut group, EDITS_PER_GROUP)?;
         }
+        for row in old.documents()? {
+            let row = row?;
+            group.push(Edit::Document { document: row.document, edit: row.to_edit() });
+            self.adopt_group(now, &mut group, EDITS_PER_GROUP)?;
+        }
         for (owner, row) in old.all_artifacts()? {
             let content = Some((row.blob, row.size));
             group.push(Edit::Artifact { owner, path: row.path, content });
@@ -86,7 +91,7 @@ fn run_edit(row: &RunRow, experiment: Option<DocumentId>) -> Edit {
     debug_assert_ne!(row.experiment, ExperimentId::NONE);
     let mut edit = DocumentEdit::default();
     if let Some(experiment) = experiment {
-        let reference = fields::experiment_reference(&experiment);
+        let reference = experiment.reference();
         edit.set(Container::Info, info::EXPERIMENT, reference.as_str());
     }
     edit.set(Container::Info, info::NAME, row.name.as_str());

@@ -226,6 +226,8 @@ impl<'txn> Applier<'txn> {
         } else if let Some(id) = document.as_experiment() {
             *self.batch.experiment_mut(id, document)? =
                 fields::experiment_from(id, document, &state);
+        } else {
+            self.batch.documents()?.replace(document, &state)?;
         }
         Ok(())
     }

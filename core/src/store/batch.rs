@@ -1,20 +1,21 @@
 //! One write transaction on rows: read through, changed in memory, flushed once.
 //!
 //! Invariants: a row is decoded at most once and encoded at most once in a batch, however many
-//! edits touch it; no row and no point is in the tables before [`Batch::flush`]; points that are
-//! sealed before that never are in the tables unsealed.
+//! edits touch it; no row and no point is in the tables before [`Batch::flush`] (the keys that find
+//! documents are, so that planning finds what the batch has changed); points that are sealed before
+//! that never are in the tables unsealed.
 
 use std::collections::{BTreeMap, HashMap};
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::StoreError;
-use super::snapshot::{ArtifactState, decode};
+use super::snapshot::{ArtifactState, decode, encode};
 use super::tables::{ARTIFACTS, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, SERIES};
 use crate::clock::Clock;
 use crate::edit::{Edit, TimedEdit};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
-use crate::index::{RunIndex, fields};
+use crate::index::{DocumentIndex, RunIndex, fields};
 use crate::rows::{ExperimentRow, Metric, MetricContext, Point, RunRow};
 use crate::series;
 
@@ -30,6 +31,9 @@ struct Dirty<T> {
 
 /// Rows and points that one transaction reads and writes.
 pub(super) struct Batch<'txn> {
+    txn: &'txn WriteTransaction,
+    /// Opened when first needed: most batches touch runs alone.
+    documents: Option<DocumentIndex<'txn>>,
     runs: RunIndex<'txn>,
     experiments: Table<'txn, u64, &'static [u8]>,
     names: Table<'txn, (&'static str, u64, u64), ()>,
@@ -48,6 +52,8 @@ pub(super) struct Batch<'txn> {
 impl<'txn> Batch<'txn> {
     pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
+            txn,
+            documents: None,
             runs: RunIndex::open(txn)?,
             experiments: txn.open_table(EXPERIMENTS)?,
             names: txn.open_table(EXPERIMENT_NAMES)?,
@@ -83,7 +89,15 @@ impl<'txn> Batch<'txn> {
             let place = (*run, *series, self.unsealed_chunk);
             self.series.insert(place, series::encode_columns(points).as_slice())?;
         }
-        Ok(())
+        self.documents.map_or(Ok(()), DocumentIndex::flush)
+    }
+
+    /// Rows of documents that are neither runs nor experiments.
+    pub(super) fn documents(&mut self) -> Result<&mut DocumentIndex<'txn>, StoreError> {
+        match &mut self.documents {
+            Some(documents) => Ok(documents),
+            closed => Ok(closed.insert(DocumentIndex::open(self.txn)?)),
+        }
     }
 
     /// The local number of a run, if it has one.
@@ -187,6 +201,8 @@ impl<'txn> Batch<'txn> {
                     fields::edit_run(self.run_mut(&run)?.1, edit);
                 } else if let Some(id) = document.as_experiment() {
                     fields::edit_experiment(self.experiment_mut(id, *document)?, edit);
+                } else if document.kind().is_some() {
+                    self.documents()?.edit(*document, edit)?;
                 }
                 Ok(())
             }
@@ -369,10 +385,6 @@ pub(super) fn series_name<'a>(key: &'a str, context: &MetricContext) -> std::bor
 pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Vec<Point>, StoreError> {
     let damaged = |_| StoreError::NotOurs("a chunk of points is damaged; rebuild the index");
     series::decode_columns(bytes).map_err(damaged)
-}
-
-fn encode(value: &impl serde::Serialize) -> Vec<u8> {
-    postcard::to_stdvec(value).expect("a row is plain data, and a vector takes all of it")
 }
 
 /// Edits are sealed long before their numbers come round again.

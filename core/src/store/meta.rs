@@ -10,7 +10,12 @@ use crate::ids::{DeviceId, Incarnation, JournalId, WorkspaceId};
 /// The format of the store's tables. A store of a higher format is not opened.
 pub(super) const FORMAT: u32 = 1;
 
+/// What is derived and how. A store whose derived state is of a lower number is rebuilt when it is
+/// opened: entries that an older version kept without understanding are applied then.
+const DERIVED: u32 = 2;
+
 const FORMAT_KEY: &str = "format";
+const DERIVED_KEY: &str = "derived";
 const WORKSPACE: &str = "workspace";
 const DEVICE: &str = "device";
 const INCARNATION: &str = "incarnation";
@@ -76,6 +81,19 @@ pub(super) fn write_identity(
     table.insert(WORKSPACE, &identity.workspace.as_bytes()[..])?;
     table.insert(DEVICE, &identity.journal.device.as_bytes()[..])?;
     table.insert(INCARNATION, &identity.journal.incarnation.as_bytes()[..])?;
+    Ok(())
+}
+
+/// Whether the derived state was made by a version that derived less or otherwise.
+pub(super) fn is_outdated(txn: &WriteTransaction) -> Result<bool, StoreError> {
+    let derived = array(&txn.open_table(META)?, DERIVED_KEY)?;
+    // The first version wrote no number.
+    Ok(derived.map_or(1, u32::from_le_bytes) < DERIVED)
+}
+
+/// Notes that the derived state is as this version makes it.
+pub(super) fn write_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.open_table(META)?.insert(DERIVED_KEY, &DERIVED.to_le_bytes()[..])?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ mod meta;
 mod plan;
 mod rebuild;
 mod seal;
-mod snapshot;
+pub(crate) mod snapshot;
 pub(crate) mod tables;
 mod write;
 
@@ -135,6 +135,7 @@ impl Store {
         }
         tables::create_all(&txn)?;
         meta::write_identity(&txn, &Identity { workspace: birth.workspace, journal })?;
+        meta::write_derived(&txn)?;
         meta::write_progress(&txn, &Progress::default())?;
         txn.commit()?;
         let mut store = Self::open_with(database, edit_log, start)?;
@@ -151,6 +152,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let txn = database.begin_write()?;
         let found = meta::read(&txn)?;
+        let outdated = found.is_some() && meta::is_outdated(&txn)?;
         txn.abort()?;
         let (identity, progress) = found.ok_or(StoreError::NotOurs("there is no store here"))?;
         let device = DeviceId::new(start.key.verifying_key().to_bytes());
@@ -171,6 +173,9 @@ impl Store {
             salts_made: 0,
             membership,
         };
+        if outdated {
+            store.rebuild()?;
+        }
         store.replay()?;
         store.membership = Arc::new(store.reader().snapshot()?.membership()?);
         Ok(store)

@@ -6,7 +6,7 @@ use redb::ReadableDatabase;
 
 use super::apply::{self, Applier};
 use super::journals::Journals;
-use super::{Store, StoreError, durable, tables};
+use super::{Store, StoreError, durable, meta, tables};
 
 /// How many entries are applied before their changes are.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -45,6 +45,7 @@ impl Store {
         }
         applier.flush()?;
         drop(journals);
+        meta::write_derived(&txn)?;
         txn.commit()?;
         drop(database.begin_read()?);
         self.membership = Arc::new(self.reader().snapshot()?.membership()?);

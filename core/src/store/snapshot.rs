@@ -13,17 +13,20 @@ use super::StoreError;
 use super::batch::{decode_chunk, series_name};
 use super::journals::{self, JournalRow};
 use super::tables::{
-    ACTS, ARTIFACTS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS, META,
-    RUN_NUMBERS, RUNS, SERIES, VALUES, WAITING,
+    ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
+    LOOKUPS, META, RUN_NUMBERS, RUNS, SERIES, VALUES, WAITING,
 };
 use crate::act::Act;
 use crate::clock::Clock;
 use crate::entry::UnverifiedEntry;
-use crate::ids::{BlobHash, DocumentId, EntryHash, ExperimentId, JournalId, RunId, WorkspaceId};
+use crate::ids::{
+    BlobHash, DocumentId, DocumentKind, EntryHash, ExperimentId, JournalId, RunId, WorkspaceId,
+};
 use crate::index::value_key::{self, Column};
+use crate::index::{LookupKey, document_of};
 use crate::membership::{Membership, PlacedAct};
 use crate::operation::Operation;
-use crate::rows::{ArtifactRow, ExperimentRow, MetricContext, Point, RunRow};
+use crate::rows::{ArtifactRow, DocumentRow, ExperimentRow, MetricContext, Point, RunRow};
 use crate::series;
 use crate::vector::{Tip, VersionVector};
 
@@ -82,6 +85,12 @@ pub(crate) struct ArtifactState {
     pub(crate) content: Option<(BlobHash, u64)>,
 }
 
+/// The stored form of a row.
+pub(crate) fn encode(row: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(row).expect("a row is plain data, and a vector takes all of it")
+}
+
+/// Reads the stored form of a row.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(
     table: &'static str,
     bytes: &'a [u8],
@@ -387,6 +396,50 @@ impl Snapshot {
         let rows = self.txn.open_table(RUNS)?.range::<u32>(..)?;
         let decoded = rows.map(|item| decode::<RunRow>("index-runs", item?.1.value()));
         Ok(decoded.filter(|row| row.as_ref().map_or(true, is_known)))
+    }
+
+    /// A document that is neither a run nor an experiment.
+    pub fn document(&self, id: &DocumentId) -> Result<Option<DocumentRow>, StoreError> {
+        let bytes = self.txn.open_table(DOCUMENT_ROWS)?.get(&id.to_bytes())?;
+        bytes.map(|bytes| decode("index-documents", bytes.value())).transpose()
+    }
+
+    /// All documents that are neither runs nor experiments, by kind and id.
+    pub fn documents(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<DocumentRow, StoreError>> + use<>, StoreError> {
+        let rows = self.txn.open_table(DOCUMENT_ROWS)?.range::<&[u8; 17]>(..)?;
+        Ok(rows.map(|item| decode("index-documents", item?.1.value())))
+    }
+
+    /// All documents of a kind that has rows of this form, by id.
+    pub fn documents_of(
+        &self,
+        kind: DocumentKind,
+    ) -> Result<impl Iterator<Item = Result<DocumentRow, StoreError>> + use<>, StoreError> {
+        let [low, high] = DocumentId::all_of(kind).map(DocumentId::to_bytes);
+        let rows = self.txn.open_table(DOCUMENT_ROWS)?.range::<&[u8; 17]>(&low..=&high)?;
+        Ok(rows.map(|item| decode("index-documents", item?.1.value())))
+    }
+
+    /// The documents whose keys have this head, in order or backwards.
+    pub fn find(
+        &self,
+        head: &LookupKey,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<DocumentId, StoreError>> + use<>, StoreError>
+    {
+        let end = head.end();
+        let keys = self.txn.open_table(LOOKUPS)?;
+        let keys = keys.range::<&[u8]>(head.as_bytes()..end.as_slice())?;
+        let damaged = || StoreError::NotOurs("a key of the index is damaged; rebuild the index");
+        Ok(keys.map(move |item| document_of(item?.0.value()).ok_or_else(damaged)))
+    }
+
+    /// All keys that find documents.
+    #[cfg(test)]
+    pub(super) fn lookup_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let keys = self.txn.open_table(LOOKUPS)?;
+        keys.range::<&[u8]>(..)?.map(|item| Ok(item?.0.value().to_vec())).collect()
     }
 
     /// How much of what there is.

@@ -46,6 +46,11 @@ pub(crate) const RUN_NUMBERS: TableDefinition<&[u8; 16], u32> =
 pub(crate) const KEYS: TableDefinition<&str, u32> = TableDefinition::new("index-keys-1");
 /// Keys that order runs by what people order by; see `index::value_key`.
 pub(crate) const VALUES: TableDefinition<&[u8], ()> = TableDefinition::new("index-values-1");
+/// The row of a document that is neither a run nor an experiment.
+pub(crate) const DOCUMENT_ROWS: TableDefinition<&[u8; 17], &[u8]> =
+    TableDefinition::new("index-documents-1");
+/// Keys that find such documents; see `index::LookupKey`.
+pub(crate) const LOOKUPS: TableDefinition<&[u8], ()> = TableDefinition::new("index-lookups-1");
 
 /// Makes the tables that are missing, so that readers find them all.
 pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
@@ -64,6 +69,8 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(RUN_NUMBERS)?;
     txn.open_table(KEYS)?;
     txn.open_table(VALUES)?;
+    txn.open_table(DOCUMENT_ROWS)?;
+    txn.open_table(LOOKUPS)?;
     Ok(())
 }
 
@@ -80,5 +87,7 @@ pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(RUN_NUMBERS)?;
     txn.delete_table(KEYS)?;
     txn.delete_table(VALUES)?;
+    txn.delete_table(DOCUMENT_ROWS)?;
+    txn.delete_table(LOOKUPS)?;
     Ok(())
 }

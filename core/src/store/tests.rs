@@ -6,9 +6,13 @@ use super::*;
 use crate::act::workspace_id;
 use crate::action::{Action, ExperimentChange, LogBatch, NewRun, Outcome, Refusal, RunChange};
 use crate::disk::Disk;
+use crate::document::{Container, DocumentEdit};
 use crate::entry::{UnverifiedEntry, verify_chain};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
-use crate::rows::{ExperimentRow, KeyValue, Metric, MetricContext, Point, RunRow, RunStatus};
+use crate::index::{Lookup, LookupKey};
+use crate::rows::{
+    DocumentRow, ExperimentRow, KeyValue, Metric, MetricContext, Point, RunRow, RunStatus,
+};
 use crate::vector::VersionVector;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -149,6 +153,8 @@ struct Contents {
     /// As text, for NaN is not equal to itself.
     runs: BTreeMap<RunId, String>,
     histories: Vec<(RunId, String, String)>,
+    documents: Vec<DocumentRow>,
+    lookups: Vec<Vec<u8>>,
     artifacts: Vec<(DocumentId, crate::rows::ArtifactRow)>,
     members: Membership,
 }
@@ -169,6 +175,8 @@ impl Contents {
             experiments: snapshot.experiments().unwrap(),
             runs: runs.iter().map(|run| (run.id, format!("{run:?}"))).collect(),
             histories,
+            documents: snapshot.documents().unwrap().collect::<Result<_, _>>().unwrap(),
+            lookups: snapshot.lookup_keys().unwrap(),
             artifacts: snapshot.all_artifacts().unwrap(),
             members: snapshot.membership().unwrap(),
         }
@@ -282,6 +290,78 @@ fn a_param_set_twice_while_apart_is_served_the_same_and_flagged() {
     assert_eq!(ann.contents(), bob.contents());
     let row = ann.store.reader().snapshot().unwrap().run(&run).unwrap().unwrap();
     assert_eq!(row.conflicted_params, ["lr"]);
+}
+
+#[test]
+fn settings_of_the_workspace_reach_every_member_and_show_when_they_conflict() {
+    let mut ann = Device::founder();
+    let mut bob = Device::joiner(&mut ann, 2);
+    let set = |key: &str, value: Option<&str>| Action::SetSetting {
+        key: key.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    ann.act(set("view/best", Some("by auc"))).unwrap();
+    ann.act(set("view/old", Some("by loss"))).unwrap();
+    bob.act(set("view/best", Some("by f1"))).unwrap();
+    assert!(matches!(bob.act(set("view/old", None)), Err(Refusal::NoSuchTag { .. })));
+    meet(&mut ann, &mut bob);
+    assert_eq!(ann.contents(), bob.contents());
+    let [row] = &ann.contents().documents[..] else { panic!("one document: the workspace's") };
+    assert_eq!(row.conflicts, [(Container::Tags, "view/best".to_owned())]);
+    assert_eq!(row.text(Container::Tags, "view/old"), Some("by loss"));
+    bob.act(set("view/best", Some("by auc"))).unwrap();
+    bob.act(set("view/old", None)).unwrap();
+    meet(&mut ann, &mut bob);
+    let [row] = &ann.contents().documents[..] else { panic!("one document: the workspace's") };
+    assert_eq!((row.conflicts.len(), row.map(Container::Tags).len()), (0, 1));
+    assert_eq!(ann.contents(), bob.contents());
+    assert_eq!(ann.contents(), ann.rebuilt());
+}
+
+/// The tables of registered models and their versions are written like those of any document.
+#[test]
+fn documents_are_found_by_what_they_say_now() {
+    let mut ann = Device::founder();
+    let mut bob = Device::joiner(&mut ann, 2);
+    let model = DocumentId::registered_model("fraud", 0);
+    let name = |name: &str| {
+        let mut edit = DocumentEdit::default();
+        edit.set(Container::Info, "name", name);
+        edit.set(Container::Info, "created", 5);
+        edit.description = Some(format!("called {name}"));
+        vec![Edit::Document { document: model, edit }]
+    };
+    let find = |device: &Device, name: &str| -> Vec<DocumentId> {
+        let head = LookupKey::new(Lookup::ModelName).text(name);
+        let snapshot = device.store.reader().snapshot().unwrap();
+        snapshot.find(&head).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    ann.store.append(NOW, name("fraud")).unwrap();
+    bob.store.append(NOW, name("fraud")).unwrap();
+    meet(&mut ann, &mut bob);
+    assert_eq!(find(&bob, "fraud"), [model]);
+    bob.store.append(NOW, name("fraud-2")).unwrap();
+    assert_eq!(find(&bob, "fraud-2"), [model]);
+    meet(&mut ann, &mut bob);
+    assert_eq!((find(&ann, "fraud"), find(&ann, "fraud-2")), (vec![], vec![model]));
+    assert_eq!(ann.contents(), bob.contents());
+    assert_eq!(ann.contents(), ann.rebuilt());
+}
+
+#[test]
+fn a_store_whose_derived_state_is_of_an_older_version_is_rebuilt_when_opened() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    ann.log(run, 0, &[("lr", "0.1")]).unwrap();
+    ann.store.seal(NOW).unwrap();
+    ann.log(run, 1, &[("depth", "3")]).unwrap();
+    let contents = ann.contents();
+    let txn = durable(&ann.store.database).unwrap();
+    tables::drop_derived(&txn).unwrap();
+    txn.open_table(tables::META).unwrap().remove("derived").unwrap();
+    txn.commit().unwrap();
+    let ann = ann.restart_after_power_loss().unwrap();
+    assert_eq!(ann.contents(), contents);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(super) struct Contents {
     experiments: String,
     runs: Vec<String>,
     histories: Vec<String>,
+    documents: String,
     artifacts: String,
     members: String,
     /// Changes that wait for others.
@@ -33,6 +34,7 @@ impl Contents {
             experiments: format!("{:?}", snapshot.experiments()?),
             runs: rows.iter().map(|row| format!("{row:?}")).collect(),
             histories,
+            documents: format!("{:?}", snapshot.documents()?.collect::<Result<Vec<_>, _>>()?),
             artifacts: format!("{:?}", snapshot.all_artifacts()?),
             members: format!("{:?}", snapshot.membership()?),
             waiting: snapshot.counts()?.waiting_changes,

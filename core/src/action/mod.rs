@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 use crate::rows::{
-    DatasetInput, ExperimentRow, KeyValue, Metric, ModelInput, ModelOutput, RunRow, RunStatus,
+    DatasetInput, DocumentRow, ExperimentRow, KeyValue, Metric, ModelInput, ModelOutput, RunRow,
+    RunStatus,
 };
 
 /// What a client asks for.
@@ -93,6 +94,14 @@ pub enum Action {
         /// The path; empty for all.
         path: String,
     },
+    /// Sets or clears a setting of the workspace, which every member gets. Answers
+    /// [`Outcome::Document`].
+    SetSetting {
+        /// Which.
+        key: String,
+        /// The value; none clears, and the setting must be there.
+        value: Option<String>,
+    },
 }
 
 /// A change of an experiment.
@@ -168,6 +177,8 @@ pub enum Outcome {
     Experiment(ExperimentRow),
     /// The run as it is now.
     Run(Box<RunRow>),
+    /// The document as it is now.
+    Document(Box<DocumentRow>),
 }
 
 /// A param that already has another value.

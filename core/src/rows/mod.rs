@@ -4,8 +4,11 @@
 //! its document nor its series. Maps are kept as vectors sorted by key: they are read far more
 //! often than changed.
 
+mod document;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::document::DocumentRow;
 use crate::clock::Clock;
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 

@@ -21,6 +21,7 @@ pub(super) enum Answer {
     Done,
     Experiment(ExperimentId),
     Run(RunId),
+    Document(DocumentId),
 }
 
 /// The edits that carry out an action.
@@ -55,6 +56,7 @@ pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Plann
             put_artifact(batch, owner, path, blob, size)
         }
         Action::RemoveArtifacts { owner, path } => remove_artifacts(batch, owner, &path),
+        Action::SetSetting { key, value } => set_setting(batch, key, value.as_deref()),
     }?;
     Ok(planned.and_then(check_size))
 }
@@ -193,7 +195,7 @@ fn create_run(batch: &mut Batch<'_>, new: &NewRun) -> Planned {
         let (id, is) = (new.experiment, experiment.lifecycle);
         return Ok(Err(Refusal::WrongExperimentState { id, is }));
     }
-    let reference = fields::experiment_reference(&experiment.document);
+    let reference = experiment.document.reference();
     let mut edit = DocumentEdit { puts: Vec::new(), description: new.description.clone() };
     edit.set(Container::Info, info::EXPERIMENT, reference.as_str());
     edit.set(Container::Info, info::NAME, new.name.as_str());
@@ -381,4 +383,21 @@ fn put_artifact(
 fn remove_artifacts(batch: &mut Batch<'_>, owner: DocumentId, path: &str) -> Planned {
     let removal = |path| Edit::Artifact { owner, path, content: None };
     done(batch.artifact_paths(owner, path)?.into_iter().map(removal).collect())
+}
+
+fn set_setting(batch: &mut Batch<'_>, key: String, value: Option<&str>) -> Planned {
+    let document = DocumentId::WORKSPACE;
+    let mut edit = DocumentEdit::default();
+    match value {
+        Some(value) => edit.set(Container::Tags, &key, value),
+        None => {
+            let row = batch.documents()?.row(&document)?;
+            if row.and_then(|row| row.text(Container::Tags, &key)).is_none() {
+                return Ok(Err(Refusal::NoSuchTag { document, key }));
+            }
+            edit.delete(Container::Tags, &key);
+        }
+    }
+    let edits = vec![Edit::Document { document, edit }];
+    Ok(Ok(Plan { edits, answer: Answer::Document(document) }))
 }
