@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Down,
     /// Show how this device is doing
     Status,
+    /// Print a link to the web page that opens it with the token of this home
+    Ui,
     /// Print a ticket with which another device can join this workspace
     Invite(Invite),
     /// Join the workspace of a ticket, taking the runs of this device along

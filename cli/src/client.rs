@@ -52,6 +52,11 @@ impl Client {
         &self.home
     }
 
+    /// The token of the home.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The daemon.
     pub(crate) const fn daemon(&self) -> &DaemonFile {
         &self.daemon

@@ -22,6 +22,7 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Up(flags) => up::up(&home, &flags, screen),
         Command::Down => up::down(&client(&home)?, screen),
         Command::Status => status::status(&client(&home)?, screen),
+        Command::Ui => ui(&client(&home)?, screen),
         Command::Invite(invite) => members::invite(&client(&home)?, &invite, screen),
         Command::Join(join) => members::join(&client(&home)?, join, screen),
         Command::Peers => members::peers(&client(&home)?, screen),
@@ -52,6 +53,15 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
 
 fn client(home: &Path) -> Result<Client, CliError> {
     Client::of_home(home)
+}
+
+/// The token stands behind the `#`, which browsers send to nobody.
+fn ui(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
+    let link = format!("http://{}/#token={}", client.address(), client.token());
+    if screen.is_json() {
+        return screen.json(&serde_json::json!({ "link": link }));
+    }
+    screen.line(&link)
 }
 
 fn token(home: PathBuf, screen: &mut Screen) -> Result<(), CliError> {

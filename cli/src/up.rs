@@ -82,7 +82,7 @@ fn show_ready(status: &Status, screen: &mut Screen) -> Result<(), CliError> {
     screen.line(&format!("runmesh {} is up: device {name} ({device})", status.version))?;
     let mut facts = vec![
         ("log", format!("export MLFLOW_TRACKING_URI=http://{}", reachable(&status.http))),
-        ("see", "runmesh runs".to_owned()),
+        ("see", "runmesh runs, or runmesh ui for a link to the web page".to_owned()),
         ("pair", "runmesh invite".to_owned()),
         ("stop", "runmesh down".to_owned()),
     ];

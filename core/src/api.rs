@@ -4,13 +4,19 @@
 //! Everything under [`ROOT`]; what changes a device or its workspace's membership demands the
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
+mod table;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::table::{
+    Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, NewExperiment, RunsUpdate,
+    TablePage, TableQuery, TableRow,
+};
 pub use crate::act::Role;
 use crate::ids::{BlobHash, DeviceId, RunId, WorkspaceId};
-use crate::rows::{KeyValue, Lifecycle, MetricContext, RunStatus};
+use crate::rows::{DatasetInput, KeyValue, Lifecycle, MetricContext, ModelOutput, RunStatus};
 
 /// What all paths of this API start with.
 pub const ROOT: &str = "/api/v1";
@@ -377,6 +383,12 @@ pub struct RunDetails {
     pub series: Vec<MetricSummary>,
     /// Datasets it read, as (name, digest).
     pub datasets: Vec<KeyValue>,
+    /// The same datasets, with all that is known of them.
+    #[serde(default)]
+    pub inputs: Vec<DatasetInput>,
+    /// Logged models it produced.
+    #[serde(default)]
+    pub outputs: Vec<ModelOutput>,
     /// What stands at the top of its artifacts.
     pub artifacts: Vec<Artifact>,
 }

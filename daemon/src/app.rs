@@ -7,6 +7,7 @@ use std::time::Instant;
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::rows::ArtifactRow;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
 use crate::config::Config;
@@ -32,6 +33,8 @@ pub struct App {
     pub http_address: OnceLock<SocketAddr>,
     /// Told when the daemon shall stop.
     pub stop: Notify,
+    /// Cancelled when HTTP stops, so that answers that would go on for ever end.
+    pub stopping: CancellationToken,
     /// Fetches blobs that are not here.
     pub fetcher: Fetcher,
     blob_connections: BlobConnections,
@@ -68,6 +71,7 @@ impl App {
             started_at: Instant::now(),
             http_address: OnceLock::new(),
             stop: Notify::new(),
+            stopping: CancellationToken::new(),
         })
     }
 

@@ -102,6 +102,7 @@ impl Daemon {
     /// Stops everything, in order.
     pub async fn stop(self) -> Result<(), DaemonError> {
         self.app.home.withdraw()?;
+        self.app.stopping.cancel();
         // It may have stopped by itself already.
         let _ = self.stop_http.send(());
         let served = self.http.await.map_err(io::Error::other);

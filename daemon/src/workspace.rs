@@ -262,7 +262,12 @@ impl Workspace {
 
     /// How many edits are durable but not sealed.
     pub fn unsealed_edits(&self) -> u64 {
-        self.with(|open| *open.unsealed.borrow())
+        *self.unsealed().borrow()
+    }
+
+    /// Changes when edits were made or sealed.
+    pub fn unsealed(&self) -> watch::Receiver<u64> {
+        self.with(|open| open.unsealed.clone())
     }
 
     /// Seals what is left, commits and closes the store.

@@ -78,6 +78,12 @@ pub fn run_number(key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*tail))
 }
 
+/// The number of the key that a column is of.
+pub fn key_number(key: &[u8]) -> Option<u32> {
+    let bytes = key.get(9..13)?.first_chunk()?;
+    Some(u32::from_be_bytes(*bytes))
+}
+
 /// The value's bytes, between the prefix and the run.
 pub fn value_bytes(key: &[u8]) -> Option<&[u8]> {
     key.get(13..key.len().checked_sub(4)?)

@@ -26,7 +26,7 @@ pub use experiments::{ExperimentPage, ExperimentQuery, search_experiments};
 pub use filter::{Clause, parse_filter};
 pub use order::{Order, parse_order};
 pub use pattern::Pattern;
-pub use runs::{RunPage, RunQuery, ViewType, search_runs};
+pub use runs::{RunPage, RunQuery, ViewType, count_runs, find_runs, search_runs};
 pub use schema::{
     AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,
     Schema,

@@ -314,6 +314,10 @@ proptest! {
         for query in queries {
             let page = search_runs(&snapshot, &query).expect("memory does not fail");
             prop_assert_eq!(shown(&page), shown(&reference(&rows, &query)), "{:?}", query);
+            let ids = find_runs(&snapshot, &query).expect("the index reads");
+            let all = RunQuery { offset: 0, limit: usize::MAX, ..query };
+            let all: Vec<_> = reference(&rows, &all).runs.iter().map(|row| row.id).collect();
+            prop_assert_eq!(ids, all);
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use redb::ReadOnlyTable;
 
 use super::column_range::{ColumnRange, Indexed};
-use super::run_view::RunView;
+use super::run_view::{Head, RunView};
 use super::runs::RunQuery;
 use super::{Condition, Field, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
@@ -43,13 +43,30 @@ impl Rows {
             .map(Some)
             .map_err(|source| StoreError::DamagedRow { table: "index-runs", source })
     }
+
+    /// Reads the head of every row, in order of arrival.
+    pub(super) fn each_head(&self, mut read: impl FnMut(&Head<'_>)) -> Result<(), StoreError> {
+        use redb::ReadableTable;
+
+        for item in self.table.iter()? {
+            read(&RunView::read(item?.1.value(), false)?.head);
+        }
+        Ok(())
+    }
 }
 
 /// A run that a query finds, and what sorts it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Found {
+    /// Ends in the run's id.
     sort_key: Vec<u8>,
     pub(super) number: u32,
+}
+
+impl Found {
+    pub(super) fn id(&self) -> RunId {
+        RunId::new(*self.sort_key.last_chunk().expect("a sort key ends in the run's id"))
+    }
 }
 
 /// The runs of one experiment that a query finds, in order.

@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::ControlFlow;
 
-use super::run_walk::{Rows, RunWalk};
+use super::run_walk::{Found, Rows, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
-use crate::ids::ExperimentId;
+use crate::ids::{ExperimentId, RunId};
 use crate::rows::{Lifecycle, RunRow};
 use crate::store::{Snapshot, StoreError};
 
@@ -88,6 +89,51 @@ pub struct RunPage {
 
 /// Finds runs.
 pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, StoreError> {
+    let mut page = RunPage::default();
+    let mut skipped = 0;
+    meet_in_order(snapshot, query, |rows, found| {
+        if skipped < query.offset {
+            skipped += 1;
+        } else if page.runs.len() == query.limit {
+            page.more = true;
+            return Ok(ControlFlow::Break(()));
+        } else {
+            page.runs.extend(rows.whole(found.number)?);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(page)
+}
+
+/// Finds all runs of a query, whatever its offset and limit, and returns only their ids, in order:
+/// what a table shows a part of and scrolls through.
+pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunId>, StoreError> {
+    let query = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
+    let mut ids = Vec::new();
+    meet_in_order(snapshot, &query, |_, found| {
+        ids.push(found.id());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ids)
+}
+
+/// Counts the runs in use of each experiment that has any.
+pub fn count_runs(snapshot: &Snapshot) -> Result<BTreeMap<ExperimentId, u64>, StoreError> {
+    let mut counts = BTreeMap::new();
+    Rows::open(snapshot)?.each_head(|head| {
+        if head.lifecycle == Lifecycle::Active && head.experiment != ExperimentId::NONE {
+            *counts.entry(head.experiment).or_default() += 1;
+        }
+    })?;
+    Ok(counts)
+}
+
+/// Meets the runs that a query finds, in order, until one is enough.
+fn meet_in_order(
+    snapshot: &Snapshot,
+    query: &RunQuery,
+    mut meet: impl FnMut(&Rows, &Found) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     let rows = Rows::open(snapshot)?;
     let mut experiments = query.experiments.clone();
     experiments.sort_unstable();
@@ -104,22 +150,15 @@ pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, Sto
         walks.push(walk);
     }
 
-    let mut page = RunPage::default();
-    let mut skipped = 0;
     while let Some(mut head) = heads.peek_mut() {
         let Reverse((found, walk)) = &mut *head;
-        if skipped < query.offset {
-            skipped += 1;
-        } else if page.runs.len() == query.limit {
-            page.more = true;
-            return Ok(page);
-        } else {
-            page.runs.extend(rows.whole(found.number)?);
+        if meet(&rows, found)?.is_break() {
+            return Ok(());
         }
         match walks[*walk].next_found()? {
             Some(next) => *found = next,
             None => drop(std::collections::binary_heap::PeekMut::pop(head)),
         }
     }
-    Ok(page)
+    Ok(())
 }

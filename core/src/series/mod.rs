@@ -8,6 +8,7 @@
 mod columns;
 mod merge;
 mod points;
+mod thin;
 
 pub use columns::{MAX_POINTS, decode_columns, encode_columns};
 pub use merge::merge;
@@ -15,6 +16,7 @@ pub use points::{
     MAX_CONTEXT_BYTES, MAX_KEY_BYTES, MAX_SERIES_PER_OPERATION, SeriesPoints, decode_points,
     encode_points,
 };
+pub use thin::{Axis, thin};
 
 #[cfg(test)]
 mod tests;

@@ -226,6 +226,34 @@ impl Snapshot {
         Ok(range.map(|item| Ok(item?.0.value().to_vec())))
     }
 
+    /// The keys of the metrics, params and tags that runs of an experiment have, deleted runs too:
+    /// one seek for each, however many runs have it.
+    pub fn column_keys(
+        &self,
+        experiment: ExperimentId,
+    ) -> Result<Vec<(Column, String)>, StoreError> {
+        let values = self.txn.open_table(VALUES)?;
+        let mut names = HashMap::new();
+        for item in self.txn.open_table(KEYS)?.iter()? {
+            let (name, number) = item?;
+            names.insert(number.value(), name.value().to_owned());
+        }
+        let mut found = Vec::new();
+        for column in [Column::Metric, Column::Param, Column::Tag] {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let low = value_key::prefix(experiment, column, from);
+                let high = value_key::prefix(experiment, column, u32::MAX);
+                let Some(key) = values.range::<&[u8]>(&low[..]..&high[..])?.next() else { break };
+                let number = value_key::key_number(key?.0.value());
+                let number = number.ok_or(StoreError::NotOurs("the index is damaged"))?;
+                found.extend(names.get(&number).map(|name| (column, name.clone())));
+                next = number.checked_add(1);
+            }
+        }
+        Ok(found)
+    }
+
     /// All points of a metric of a run, of whatever context, in history order and without repeats.
     pub fn history(&self, run: &RunId, key: &str) -> Result<Vec<Point>, StoreError> {
         let Some(number) = self.run_number(run)? else { return Ok(Vec::new()) };

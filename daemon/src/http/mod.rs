@@ -4,6 +4,7 @@ mod drain;
 mod guard;
 pub(crate) mod mlflow;
 mod native;
+mod page;
 
 use std::future::Future;
 use std::io;
@@ -23,6 +24,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(mlflow::routes().layer(check_token))
         .merge(native::routes(&app))
+        .merge(page::routes())
         .method_not_allowed_fallback(mlflow::method_not_allowed)
         .fallback(mlflow::not_found)
         .layer(check_origin)

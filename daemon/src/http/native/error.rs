@@ -37,6 +37,16 @@ pub(super) enum Error {
     NoSuchArtifact { run: String, path: String },
     #[error("{0:?} cannot be the path of an artifact")]
     BadPath(String),
+    #[error("{given} {what} are more than one request may have, which is {limit}")]
+    TooMany { what: &'static str, given: usize, limit: usize },
+    #[error("{what} is longer than {limit} characters")]
+    TooLong { what: &'static str, limit: usize },
+    #[error("{what} is empty")]
+    Empty { what: &'static str },
+    #[error("{0:?} is no column: write metrics.KEY, params.KEY or tags.KEY")]
+    NotAColumn(String),
+    #[error("another page may not write here")]
+    ForeignPage,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -77,6 +87,7 @@ impl Error {
             | Self::NoSuchArtifact { .. } => ErrorCode::NotFound,
             Self::WrongDevice => ErrorCode::WrongDevice,
             Self::Alone
+            | Self::ForeignPage
             | Self::Invite(InviteError::NotAnAdmin)
             | Self::Join(JoinError::AlreadyIn | JoinError::Expired | JoinError::Refused { .. }) => {
                 ErrorCode::Refused
@@ -91,6 +102,10 @@ impl Error {
             Self::Invite(_) | Self::Join(_) | Self::Fetch(_) => ErrorCode::Internal,
             Self::Unauthorized => ErrorCode::Unauthorized,
             Self::Invalid(_)
+            | Self::TooMany { .. }
+            | Self::TooLong { .. }
+            | Self::Empty { .. }
+            | Self::NotAColumn(_)
             | Self::NotARun(_)
             | Self::BadPath(_)
             | Self::Search(_)

@@ -4,20 +4,24 @@
 //! request that names another device is refused, whatever it asks.
 
 mod artifacts;
+mod curves;
 mod error;
+mod events;
 mod manage;
 mod runs;
 mod status;
+mod table;
+mod update;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::HeaderMap;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderMap, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use runmesh_core::api::{DEVICE_HEADER, ROOT};
 use runmesh_core::ids::DeviceId;
 use runmesh_core::store::Snapshot;
@@ -36,8 +40,14 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let open = Router::new()
         .route("/status", get(status::status))
         .route("/peers", get(manage::peers))
-        .route("/experiments", get(runs::experiments))
+        .route("/events", get(events::events))
+        .route("/experiments", get(runs::experiments).post(update::create_experiment))
+        .route("/experiments/{experiment}", post(update::experiment))
+        .route("/columns", get(table::columns))
+        .route("/curves", post(curves::curves))
         .route("/runs/search", post(runs::search))
+        .route("/runs/table", post(table::table))
+        .route("/runs/update", post(update::runs))
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/artifacts", get(artifacts::list))
         .route("/runs/{run}/artifact", get(artifacts::get).put(artifacts::put))
@@ -55,7 +65,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .fallback(async || Error::NoSuchRoute)
         .method_not_allowed_fallback(async || Error::NoSuchRoute)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(device_of(&app.home), check_device));
+        .layer(Extension(Arc::new(table::Sets::default())))
+        .layer(from_fn_with_state(device_of(&app.home), check_device))
+        .layer(from_fn(check_page));
     Router::new().nest(ROOT, routes)
 }
 
@@ -73,6 +85,24 @@ async fn check_manager(State(app): State<Arc<App>>, request: Request, next: Next
         return next.run(request).await;
     }
     Error::Unauthorized.into_response()
+}
+
+/// Refuses what another page than ours wants to write. Client protocols let in every page of this
+/// machine, as MLflow does; here none but the daemon's own has business.
+async fn check_page(request: Request, next: Next) -> Response {
+    let reads = request.method().is_safe();
+    if reads || is_own_page(request.headers()) {
+        return next.run(request).await;
+    }
+    Error::ForeignPage.into_response()
+}
+
+/// Whether the headers name no page, or one of the same host and port.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let page = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    page.is_some_and(|(_, page)| Some(page) == host)
 }
 
 /// Refuses what is meant for another device.
@@ -106,6 +136,19 @@ async fn query<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_page_may_write() {
+        let mut headers = HeaderMap::new();
+        assert!(is_own_page(&headers), "programs are no pages");
+        headers.insert(header::HOST, "127.0.0.1:4747".parse().expect("ASCII"));
+        headers.insert(header::ORIGIN, "http://127.0.0.1:4747".parse().expect("ASCII"));
+        assert!(is_own_page(&headers));
+        for other in ["http://127.0.0.1:8888", "http://localhost:4747", "null", "http://evil.com"] {
+            headers.insert(header::ORIGIN, other.parse().expect("ASCII"));
+            assert!(!is_own_page(&headers), "{other}");
+        }
+    }
 
     #[test]
     fn a_request_may_name_the_device_it_means() {

@@ -1,6 +1,6 @@
 //! Experiments and runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,8 +10,10 @@ use runmesh_core::api::{
     Experiment, FoundRuns, MAX_TREND, MetricSummary, Named, Run, RunDetails, RunSearch, Value,
 };
 use runmesh_core::ids::{DocumentId, ExperimentId, RunId};
-use runmesh_core::rows::{ExperimentRow, KeyValue, Lifecycle, Metric, Point, RunRow};
-use runmesh_core::search::{RUNS, RunQuery, ViewType, parse_filter, parse_order, search_runs};
+use runmesh_core::rows::{DatasetInput, ExperimentRow, KeyValue, Lifecycle, Metric, Point, RunRow};
+use runmesh_core::search::{
+    RUNS, RunQuery, ViewType, count_runs, parse_filter, parse_order, search_runs,
+};
 use runmesh_core::store::Snapshot;
 
 use super::artifacts::entries;
@@ -28,13 +30,7 @@ pub(super) async fn experiments(
     State(app): State<Arc<App>>,
 ) -> Result<Json<Vec<Experiment>>, Error> {
     query(&app, |_, snapshot| {
-        let mut counts: HashMap<ExperimentId, u64> = HashMap::new();
-        for row in snapshot.runs()? {
-            let row = row?;
-            if row.lifecycle == Lifecycle::Active {
-                *counts.entry(row.experiment).or_default() += 1;
-            }
-        }
+        let counts = count_runs(snapshot)?;
         let mut rows = snapshot.experiments()?;
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         let count = |row: &ExperimentRow| counts.get(&row.id).copied().unwrap_or(0);
@@ -43,7 +39,7 @@ pub(super) async fn experiments(
     .await
 }
 
-fn experiment(runs: u64, row: ExperimentRow) -> Experiment {
+pub(super) fn experiment(runs: u64, row: ExperimentRow) -> Experiment {
     Experiment {
         id: row.id.to_string(),
         name: row.name,
@@ -65,30 +61,34 @@ pub(super) async fn search(
     body: Bytes,
 ) -> Result<Json<FoundRuns>, Error> {
     let search: RunSearch = read(&body)?;
-    let clauses = match search.filter.trim() {
-        "" => Vec::new(),
-        filter => parse_filter(&RUNS, filter)?,
-    };
-    let order = parse_order(&RUNS, &search.order_by)?;
+    let mut wanted_runs = parse(&search.filter, &search.order_by, search.deleted)?;
     query(&app, move |_, snapshot| {
         let rows = snapshot.experiments()?;
-        let query = RunQuery {
-            experiments: wanted(&rows, &search.experiments)?,
-            view: if search.deleted { ViewType::DeletedOnly } else { ViewType::ActiveOnly },
-            clauses,
-            order,
-            limit: search.limit.min(MAX_RUNS),
-            ..RunQuery::default()
-        };
-        let page = search_runs(snapshot, &query)?;
+        wanted_runs.experiments = wanted(&rows, &search.experiments)?;
+        wanted_runs.limit = search.limit.min(MAX_RUNS);
+        let page = search_runs(snapshot, &wanted_runs)?;
         let runs = page.runs.into_iter().map(|row| run(&rows, row)).collect();
         Ok(Json(FoundRuns { runs, more: page.more }))
     })
     .await
 }
 
+/// Reads what runs to find, and in which order.
+pub(super) fn parse(filter: &str, order_by: &[String], deleted: bool) -> Result<RunQuery, Error> {
+    let clauses = match filter.trim() {
+        "" => Vec::new(),
+        filter => parse_filter(&RUNS, filter)?,
+    };
+    Ok(RunQuery {
+        view: if deleted { ViewType::DeletedOnly } else { ViewType::ActiveOnly },
+        clauses,
+        order: parse_order(&RUNS, order_by)?,
+        ..RunQuery::default()
+    })
+}
+
 /// The experiments that a search names, by name or id; without a name, all that are in use.
-fn wanted(rows: &[ExperimentRow], names: &[String]) -> Result<Vec<ExperimentId>, Error> {
+pub(super) fn wanted(rows: &[ExperimentRow], names: &[String]) -> Result<Vec<ExperimentId>, Error> {
     if names.is_empty() {
         let active = rows.iter().filter(|row| row.lifecycle == Lifecycle::Active);
         return Ok(active.map(|row| row.id).collect());
@@ -139,13 +139,15 @@ pub(super) async fn show(
         let summaries: Result<_, Error> =
             series.iter().map(|metric| summary(snapshot, &row.id, metric)).collect();
         row.metrics = series;
-        let dataset = |(name, digest)| KeyValue { key: name, value: digest };
-        let datasets = std::mem::take(&mut row.datasets).into_iter();
-        let datasets = datasets.map(|row| dataset((row.name, row.digest))).collect();
+        let inputs = std::mem::take(&mut row.datasets);
+        let outputs = std::mem::take(&mut row.model_outputs);
+        let dataset = |input: &DatasetInput| KeyValue::new(&input.name, &input.digest);
+        let datasets = inputs.iter().map(dataset).collect();
         let artifacts = entries(app, snapshot, DocumentId::run(row.id), "", false)?;
         let experiments: Vec<_> = snapshot.experiment(row.experiment)?.into_iter().collect();
         let run = run(&experiments, row);
-        Ok(Json(RunDetails { run, series: summaries?, datasets, artifacts }))
+        let series = summaries?;
+        Ok(Json(RunDetails { run, series, datasets, inputs, outputs, artifacts }))
     })
     .await
 }

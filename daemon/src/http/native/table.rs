@@ -1,0 +1,201 @@
+//! Tables of runs: long ones, of which a part is seen, and the columns they can have.
+//!
+//! A table is sorted once, when its first rows are asked for. The order is kept as a set of run
+//! ids under a number, and scrolling asks for rows of that set: each costs what its rows cost, and
+//! rows do not move under the reader's eyes while runs are logged.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::{Extension, Json};
+use runmesh_core::api::{Cell, Columns, TablePage, TableQuery, TableRow, Value};
+use runmesh_core::ids::{RunId, WorkspaceId};
+use runmesh_core::index::value_key::Column;
+use runmesh_core::rows::RunRow;
+use runmesh_core::search::find_runs;
+use runmesh_core::store::Snapshot;
+
+use super::error::Error;
+use super::{query, read, runs};
+use crate::app::App;
+
+/// The most rows that one answer has.
+const MAX_ROWS: usize = 5_000;
+/// The most columns that a table can ask for.
+const MAX_COLUMNS: usize = 500;
+/// How many orders are kept. One of 100,000 runs takes 1.6 MB.
+const MAX_SETS: usize = 16;
+
+/// Orders of runs that tables show parts of, the latest used at the end.
+#[derive(Default)]
+pub(super) struct Sets(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    last: u64,
+    sets: VecDeque<Set>,
+}
+
+#[derive(Clone)]
+struct Set {
+    number: u64,
+    workspace: WorkspaceId,
+    runs: Arc<[RunId]>,
+}
+
+impl Sets {
+    fn with<T>(&self, work: impl FnOnce(&mut Kept) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn find(&self, number: u64, workspace: WorkspaceId) -> Option<Set> {
+        self.with(|kept| {
+            let is_it = |set: &Set| set.number == number && set.workspace == workspace;
+            let set = kept.sets.remove(kept.sets.iter().position(is_it)?)?;
+            kept.sets.push_back(set.clone());
+            Some(set)
+        })
+    }
+
+    fn keep(&self, workspace: WorkspaceId, runs: Vec<RunId>) -> Set {
+        self.with(|kept| {
+            kept.last += 1;
+            let set = Set { number: kept.last, workspace, runs: runs.into() };
+            kept.sets.push_back(set.clone());
+            while kept.sets.len() > MAX_SETS {
+                kept.sets.pop_front();
+            }
+            set
+        })
+    }
+}
+
+/// A part of a table.
+pub(super) async fn table(
+    State(app): State<Arc<App>>,
+    Extension(sets): Extension<Arc<Sets>>,
+    body: Bytes,
+) -> Result<Json<TablePage>, Error> {
+    let asked: TableQuery = read(&body)?;
+    if asked.columns.len() > MAX_COLUMNS {
+        let given = asked.columns.len();
+        return Err(Error::TooMany { what: "columns", given, limit: MAX_COLUMNS });
+    }
+    let columns: Vec<_> =
+        asked.columns.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
+    let mut search = runs::parse(&asked.filter, &asked.order_by, asked.deleted)?;
+    query(&app, move |app, snapshot| {
+        let workspace = app.workspace.id();
+        let set = match asked.set.and_then(|number| sets.find(number, workspace)) {
+            Some(set) => set,
+            None => {
+                search.experiments = runs::wanted(&snapshot.experiments()?, &asked.experiments)?;
+                sets.keep(workspace, find_runs(snapshot, &search)?)
+            }
+        };
+        let from = asked.offset.min(set.runs.len());
+        let until = from + asked.limit.min(MAX_ROWS).min(set.runs.len() - from);
+        let mut rows = Vec::with_capacity(until - from);
+        for id in &set.runs[from..until] {
+            rows.extend(snapshot.run(id)?.map(|run| row(&run, &columns)));
+        }
+        Ok(Json(TablePage { set: set.number, total: set.runs.len() as u64, rows }))
+    })
+    .await
+}
+
+/// Reads the name of a column.
+pub(super) fn column(name: &str) -> Result<(Column, String), Error> {
+    let kinds = [("metrics", Column::Metric), ("params", Column::Param), ("tags", Column::Tag)];
+    let named = name.split_once('.').and_then(|(kind, key)| {
+        let (_, kind) = kinds.into_iter().find(|(word, _)| *word == kind)?;
+        Some((kind, key.to_owned()))
+    });
+    named.ok_or_else(|| Error::NotAColumn(name.to_owned()))
+}
+
+fn row(run: &RunRow, columns: &[(Column, String)]) -> TableRow {
+    TableRow {
+        id: run.id,
+        experiment: run.experiment.to_string(),
+        name: run.name.clone(),
+        user: run.user.clone(),
+        status: run.status,
+        lifecycle: run.lifecycle,
+        start_ms: run.start_ms,
+        end_ms: run.end_ms,
+        conflicted: !run.conflicted_params.is_empty(),
+        values: columns.iter().map(|(column, key)| cell(run, *column, key)).collect(),
+    }
+}
+
+/// What a run has in a column.
+pub(super) fn cell(run: &RunRow, column: Column, key: &str) -> Option<Cell> {
+    let text = |text: &str| Cell::Text(text.to_owned());
+    match column {
+        Column::Metric => run.metric(key).map(|point| Cell::Number(Value(point.value))),
+        Column::Param => run.param(key).map(text),
+        Column::Tag => run.tag(key).map(text),
+        Column::Start => None,
+    }
+}
+
+/// The columns of some experiments, or of all.
+pub(super) async fn columns(
+    State(app): State<Arc<App>>,
+    RawQuery(asked): RawQuery,
+) -> Result<Json<Columns>, Error> {
+    let asked = asked.unwrap_or_default();
+    let names = form_urlencoded::parse(asked.as_bytes()).filter(|(name, _)| name == "experiment");
+    let names: Vec<String> = names.map(|(_, value)| value.into_owned()).collect();
+    query(&app, move |_, snapshot| columns_of(snapshot, &names).map(Json)).await
+}
+
+fn columns_of(snapshot: &Snapshot, experiments: &[String]) -> Result<Columns, Error> {
+    let mut columns = Columns::default();
+    for experiment in runs::wanted(&snapshot.experiments()?, experiments)? {
+        for (column, key) in snapshot.column_keys(experiment)? {
+            match column {
+                Column::Metric => columns.metrics.push(key),
+                Column::Param => columns.params.push(key),
+                Column::Tag => columns.tags.push(key),
+                Column::Start => {}
+            }
+        }
+    }
+    for keys in [&mut columns.metrics, &mut columns.params, &mut columns.tags] {
+        keys.sort_unstable();
+        keys.dedup();
+    }
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_orders_that_nobody_scrolls_are_dropped_first() {
+        let sets = Sets::default();
+        let (here, elsewhere) = (WorkspaceId::new([1; 32]), WorkspaceId::new([2; 32]));
+        let first = sets.keep(here, vec![RunId::new([1; 16])]);
+        for _ in 0..MAX_SETS - 1 {
+            sets.keep(here, Vec::new());
+        }
+        assert_eq!(sets.find(first.number, here).map(|set| set.runs.len()), Some(1));
+        assert!(sets.find(first.number, elsewhere).is_none());
+        sets.keep(here, Vec::new());
+        assert!(sets.find(first.number, here).is_some(), "it was used last");
+        assert!(sets.find(first.number + 1, here).is_none());
+    }
+
+    #[test]
+    fn a_column_is_a_kind_and_a_key() {
+        assert_eq!(column("params.a.b").ok(), Some((Column::Param, "a.b".to_owned())));
+        for wrong in ["params", "loss", "metric.x", "attributes.status", ""] {
+            assert!(matches!(column(wrong), Err(Error::NotAColumn(_))), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+// The one module that talks to the daemon.
+//
+// Every request carries the home's token if this tab has it. A request that is refused for want of it waits while
+// the person gives it, and is sent again. The token lives in sessionStorage: it ends with the tab, and since it
+// is no cookie, no other page can have a browser send it.
+
+import { signal } from "./ui.js";
+
+/** @typedef {{ id: string, name: string }} Named */
+/** @typedef {{ id: string, name: string, lifecycle: "active" | "deleted", runs: number, created_ms: number,
+ *   updated_ms: number, description: string, tags: Record<string, string> }} Experiment */
+/** @typedef {number | string | null} Cell A metric that JSON has no number for is "NaN", "Infinity" or "-Infinity". */
+/** @typedef {"RUNNING" | "SCHEDULED" | "FINISHED" | "FAILED" | "KILLED"} RunStatus */
+/** @typedef {{ id: string, experiment: string, name: string, user: string, status: RunStatus,
+ *   lifecycle: "active" | "deleted", start_ms: number, end_ms: number | null, conflicted: boolean,
+ *   values: Cell[] }} Row */
+/** @typedef {{ set: number, total: number, rows: Row[] }} TablePage */
+/** @typedef {{ experiments?: string[], filter?: string, order_by?: string[], deleted?: boolean, columns?: string[],
+ *   offset?: number, limit: number, set?: number | null }} TableQuery */
+/** @typedef {{ metrics: string[], params: string[], tags: string[] }} Columns */
+/** @typedef {{ model_id: string, dataset_name: string, dataset_digest: string }} Context */
+/** @typedef {{ key: string, context: Context, step: number, timestamp_ms: number, value: Cell, points: number,
+ *   min: Cell, max: Cell, trend: Cell[] }} MetricSummary */
+/** @typedef {{ name: string, digest: string, source_type: string, source: string, schema: string | null,
+ *   profile: string | null, tags: { key: string, value: string }[] }} Dataset */
+/** @typedef {{ path: string, file: { blob: string, size: number, here: boolean } | null }} Artifact */
+/** @typedef {{ id: string, experiment: Named, name: string, user: string, status: RunStatus,
+ *   lifecycle: "active" | "deleted", start_ms: number, end_ms: number | null, description: string,
+ *   params: Record<string, string>, tags: Record<string, string>, metrics: Record<string, Cell>,
+ *   conflicted_params: string[], series: MetricSummary[], inputs: Dataset[],
+ *   outputs: { model_id: string, step: number }[], artifacts: Artifact[] }} Run */
+/** @typedef {{ run: string, key: string, context: Context, total: number, steps: number[], times_ms: number[],
+ *   values: Cell[] }} Curve */
+/** @typedef {{ runs: string[], name?: string, description?: string, set_tags?: Record<string, string>,
+ *   delete_tags?: string[], deleted?: boolean }} RunsUpdate */
+/** @typedef {{ device: Named, role: string, connected: boolean, last_seen_ms: number | null, entries_to_get: number,
+ *   entries_to_give: number, last_error: string | null }} Peer */
+/** @typedef {Record<string, any>} Status */
+
+const ROOT = "/api/v1";
+const TOKEN = "runmesh-token";
+
+/** What the daemon said when it refused. */
+export class ApiError extends Error {
+  /** @param {number} status @param {{ code?: string, message?: string, hint?: string }} error */
+  constructor(status, error) {
+    super(error.message ?? `the daemon answered with status ${status}`);
+    this.status = status;
+    this.code = error.code ?? "internal";
+    this.hint = error.hint;
+  }
+}
+
+/** What waits for the token: set while the login is shown. */
+export const login = signal(/** @type {null | { wrong: boolean, done: (given: boolean) => void }} */ (null));
+/** @type {Promise<boolean> | null} */
+let asking = null;
+
+export const token = () => sessionStorage.getItem(TOKEN);
+
+/** @param {string | null} value */
+export function keepToken(value) {
+  if (value) sessionStorage.setItem(TOKEN, value);
+  else sessionStorage.removeItem(TOKEN);
+}
+
+/** Takes the token out of a link that `runmesh ui` printed, and out of the address bar and history. */
+export function takeTokenFromLink() {
+  const found = location.hash.match(/^#token=([0-9a-f]+)$/);
+  if (!found) return;
+  keepToken(found[1]);
+  history.replaceState(null, "", "#/");
+}
+
+function askForToken() {
+  const wrong = token() !== null;
+  asking ??= new Promise((resolve) => {
+    login.value = {
+      wrong,
+      done(given) {
+        login.value = null;
+        asking = null;
+        resolve(given);
+      },
+    };
+  });
+  return asking;
+}
+
+/** @param {Record<string, string>} [more] @returns {Record<string, string>} */
+function headers(more = {}) {
+  const held = token();
+  return held ? { ...more, authorization: `Bearer ${held}` } : more;
+}
+
+/**
+ * Sends a request, again if the token was wanted and then given.
+ * @param {string} path @param {RequestInit & { query?: Record<string, string> }} [options]
+ * @returns {Promise<Response>}
+ */
+async function send(path, { query, ...options } = {}) {
+  const search = query ? `?${new URLSearchParams(query)}` : "";
+  for (;;) {
+    /** @type {Response} */
+    let answer;
+    try {
+      const type = /** @type {Record<string, string>} */ (options.body === undefined ? {} : { "content-type": "application/json" });
+      answer = await fetch(`${ROOT}/${path}${search}`, { ...options, headers: headers(type), cache: "no-store" });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError(0, { code: "gone", message: "the daemon does not answer", hint: "start it: runmesh up" });
+    }
+    if (answer.ok) return answer;
+    const body = await answer.json().catch(() => ({}));
+    if (answer.status === 401 && (await askForToken())) continue;
+    throw new ApiError(answer.status, body.error ?? {});
+  }
+}
+
+/** @param {string} path @param {Record<string, string>} [query] @param {AbortSignal} [signal] */
+const get = async (path, query, signal) => (await send(path, { query, signal })).json();
+
+/** @param {string} path @param {unknown} body @param {AbortSignal} [signal] */
+const post = async (path, body, signal) =>
+  (await send(path, { method: "POST", body: JSON.stringify(body), signal })).json();
+
+/** @param {string} text */
+const part = encodeURIComponent;
+
+export const api = {
+  /** @returns {Promise<Status>} */
+  status: () => get("status"),
+  /** @returns {Promise<Peer[]>} */
+  peers: () => get("peers"),
+  /** @returns {Promise<Experiment[]>} */
+  experiments: () => get("experiments"),
+  /** @param {string} name @returns {Promise<Experiment>} */
+  createExperiment: (name) => post("experiments", { name }),
+  /** @param {string} id @param {Omit<RunsUpdate, "runs">} change */
+  updateExperiment: (id, change) => post(`experiments/${part(id)}`, change),
+  /** @param {string[]} experiments @returns {Promise<Columns>} */
+  columns: async (experiments) => {
+    const search = new URLSearchParams(experiments.map((id) => ["experiment", id]));
+    return (await send(`columns?${search}`)).json();
+  },
+  /** @param {TableQuery} query @param {AbortSignal} [signal] @returns {Promise<TablePage>} */
+  table: (query, signal) => post("runs/table", query, signal),
+  /** @param {string} id @returns {Promise<Run>} */
+  run: (id) => get(`runs/${part(id)}`),
+  /** @param {RunsUpdate} update */
+  updateRuns: (update) => post("runs/update", update),
+  /** @param {{ runs: string[], keys: string[], axis?: "step" | "time", from?: number | null, to?: number | null,
+   *   points: number }} query @param {AbortSignal} [signal] @returns {Promise<Curve[]>} */
+  curves: (query, signal) => post("curves", query, signal),
+  /** @param {string} run @param {string} path @returns {Promise<Artifact[]>} */
+  artifacts: (run, path) => get(`runs/${part(run)}/artifacts`, { path }),
+  /** @param {string} run @param {string} path @param {AbortSignal} [signal] */
+  artifact: (run, path, signal) => send(`runs/${part(run)}/artifact`, { query: { path }, signal }),
+  /** @param {{ role: string, uses: number, valid_for_ms: number | null }} wanted
+   * @returns {Promise<{ ticket: string, role: string, expires_ms: number | null, uses: number }>} */
+  invite: (wanted) => post("invite", wanted),
+  /** @param {string} ticket @param {boolean} leave_behind */
+  join: (ticket, leave_behind) => post("join", { ticket, leave_behind }),
+};
+
+/**
+ * Calls back whenever there may be something new, for as long as the page is open.
+ * @param {() => void} changed @param {(online: boolean) => void} state
+ */
+export async function listen(changed, state) {
+  for (let wait_ms = 500; ; wait_ms = Math.min(wait_ms * 2, 10_000)) {
+    try {
+      const stream = (await send("events")).body?.pipeThrough(new TextDecoderStream()).getReader();
+      if (!stream) throw new Error("no stream");
+      state(true);
+      wait_ms = 250;
+      for (let read = await stream.read(); !read.done; read = await stream.read()) {
+        if (read.value.includes("event:")) changed();
+      }
+    } catch {
+      // Whatever it was, the next attempt tells whether it has passed.
+    }
+    state(false);
+    await new Promise((resolve) => setTimeout(resolve, wait_ms));
+  }
+}

@@ -1,0 +1,66 @@
+// Numbers, times and sizes as people read them.
+
+/** @param {import("./api.js").Cell | undefined} value @returns {number} NaN for what is no number */
+export const toNumber = (value) => (typeof value === "number" ? value : value == null ? NaN : Number(value));
+
+/** A metric's value, in at most six digits. @param {import("./api.js").Cell | undefined} value */
+export function number(value) {
+  if (value == null) return "";
+  const n = toNumber(value);
+  if (Number.isNaN(n)) return "NaN";
+  if (!Number.isFinite(n)) return n > 0 ? "∞" : "-∞";
+  if (Number.isInteger(n) && Math.abs(n) < 1e15) return n.toLocaleString("en-US");
+  const size = Math.abs(n);
+  if (size !== 0 && (size >= 1e6 || size < 1e-4)) return n.toExponential(3).replace("e+", "e");
+  return String(Number(n.toPrecision(6)));
+}
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
+
+/** @param {number} n */
+export function bytes(n) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (n >= 1000 && unit < units.length - 1) {
+    n /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
+}
+
+/** @param {number} ms */
+export function duration(ms) {
+  if (!(ms >= 0)) return "";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const s = Math.floor(ms / 1000);
+  if (s < 60) return `${(ms / 1000).toFixed(1)} s`;
+  const parts = /** @type {[number, string][]} */ ([
+    [Math.floor(s / 86_400), "d"],
+    [Math.floor(s / 3600) % 24, "h"],
+    [Math.floor(s / 60) % 60, "min"],
+    [s % 60, "s"],
+  ]);
+  const first = parts.findIndex(([count]) => count > 0);
+  const shown = parts.slice(first, first + 2).filter(([count]) => count > 0);
+  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+}
+
+/** @param {number} ms @param {number} [now] */
+export function ago(ms, now = Date.now()) {
+  const s = (now - ms) / 1000;
+  if (s < -60) return new Date(ms).toLocaleDateString();
+  if (s < 5) return "just now";
+  if (s < 60) return `${Math.floor(s)} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
+  if (s < 30 * 86_400) return `${Math.floor(s / 86_400)} d ago`;
+  return new Date(ms).toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
+}
+
+/** @param {number} ms */
+export const moment = (ms) =>
+  new Date(ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** The end of a path. @param {string} path */
+export const basename = (path) => path.slice(path.lastIndexOf("/") + 1);

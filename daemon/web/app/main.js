@@ -1,0 +1,59 @@
+// The page: which view stands at which address, and the keys that work everywhere.
+
+import { takeTokenFromLink } from "./api.js";
+import { helpOpen } from "./parts/help.js";
+import { paletteOpen } from "./parts/palette.js";
+import { Shell } from "./parts/shell.js";
+import { Empty } from "./parts/small.js";
+import { ComparePage } from "./pages/compare.js";
+import { MeshPage } from "./pages/mesh.js";
+import { RunPage } from "./pages/run.js";
+import { RunsPage } from "./pages/runs.js";
+import { go, route, target } from "./route.js";
+import { start } from "./state.js";
+import { html, render } from "./ui.js";
+
+function View() {
+  const at = route.value;
+  const { run } = target(at);
+  switch (at.path[0]) {
+    case undefined:
+    case "experiments":
+      return run ? html`<${RunPage} key=${run} id=${run} />` : html`<${RunsPage} />`;
+    case "compare":
+      return html`<${ComparePage} />`;
+    case "mesh":
+      return html`<${MeshPage} />`;
+    default:
+      return html`<${Empty} title="There is nothing here"><p>The address names no view of this page. <a href="#/experiments">All runs</a></p><//>`;
+  }
+}
+
+const App = () => html`<${Shell}><${View} /><//>`;
+
+let before = "";
+addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    paletteOpen.value = !paletteOpen.value;
+    event.preventDefault();
+    return;
+  }
+  const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, dialog, [role=menu]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const grid = /** @type {HTMLElement | null} */ (document.querySelector(".grid"));
+  if (event.key === "?") helpOpen.value = true;
+  else if (event.key === "/") document.getElementById("filter")?.focus();
+  else if (before === "g" && event.key === "r") go(["experiments"]);
+  else if (before === "g" && event.key === "m") go(["mesh"]);
+  else if ((event.key === "j" || event.key === "k") && grid) grid.focus();
+  else {
+    before = event.key;
+    return;
+  }
+  before = "";
+  event.preventDefault();
+});
+
+takeTokenFromLink();
+start();
+render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

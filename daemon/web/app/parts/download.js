@@ -1,0 +1,49 @@
+// Files made here: what a table shows, as CSV or JSON.
+
+import { isAttribute } from "../columns.js";
+import { attempt, tell } from "../state.js";
+
+const PAGE = 5_000;
+
+/** @param {Blob} blob @param {string} name */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** A field of CSV. What a spreadsheet would take for a formula is kept a text. @param {string} value */
+export function csvField(value) {
+  const safe = /^[=+@\t\r]/.test(value) || (value.startsWith("-") && Number.isNaN(Number(value))) ? `'${value}` : value;
+  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** @param {import("../rows.js").Rows} rows @param {string[]} columns @param {"csv" | "json"} form */
+export const download = (rows, columns, form) =>
+  attempt(async () => {
+    /** @type {import("../api.js").Row[]} */
+    const all = [];
+    for (let more = true; more; ) {
+      const page = await rows.ask(all.length, PAGE, rows.set);
+      all.push(...page.rows);
+      more = page.rows.length === PAGE;
+    }
+    const at = new Map(rows.query.columns?.map((column, index) => [column, index]));
+    const raw = (/** @type {import("../api.js").Row} */ run, /** @type {string} */ column) => run.values[at.get(column) ?? -1] ?? null;
+    const kept = columns.filter((column) => !isAttribute(column));
+    if (form === "json") {
+      const objects = all.map(({ values, ...run }) => ({ ...run, ...Object.fromEntries(kept.map((column) => [column, values[at.get(column) ?? -1] ?? null])) }));
+      save(new Blob([JSON.stringify(objects, null, 1)], { type: "application/json" }), "runs.json");
+    } else {
+      const head = ["run_id", "name", "status", "start", "end", "user", ...kept];
+      const line = (/** @type {import("../api.js").Row} */ run) => [
+        run.id, run.name, run.status, new Date(run.start_ms).toISOString(), run.end_ms ? new Date(run.end_ms).toISOString() : "", run.user,
+        ...kept.map((column) => String(raw(run, column) ?? "")),
+      ];
+      const lines = [head, ...all.map(line)].map((fields) => fields.map(csvField).join(","));
+      save(new Blob([lines.join("\r\n"), "\r\n"], { type: "text/csv" }), "runs.csv");
+    }
+    tell(`${all.length.toLocaleString("en-US")} runs saved`);
+  });

@@ -1,0 +1,262 @@
+// The table of runs: as many rows as there are, of which those in view are in the document.
+//
+// Keys, when the table has the focus: j and k or the arrows move, Enter opens, x or Space chooses, Home and End go
+// to the ends. Columns are sorted by a click on their name, moved by dragging it, and sized at its edge.
+
+import { ATTRIBUTES, clause, field, isAttribute, isMetric, shown, split, title } from "../columns.js";
+import { href } from "../route.js";
+import { choose, chosen, experiments, keepSetting, setting } from "../state.js";
+import { cls, html, useEffect, useRef, useSignal, useState } from "../ui.js";
+import { Menu, MenuItem } from "./dialog.js";
+import { Icon } from "./icons.js";
+import { Status } from "./small.js";
+
+const ROW = 34;
+const HEAD = 36;
+/** Rows drawn beyond what is seen, so that scrolling does not outrun drawing. */
+const MARGIN = 12;
+const NAME_WIDTH = 230;
+
+/** @typedef {import("../api.js").Row} Row */
+/**
+ * @typedef {{ rows: import("../rows.js").Rows, columns: string[], pinned: string[], sort: { column: string, down: boolean } | null,
+ *   onSort: (column: string, down: boolean) => void, onColumns: (columns: string[]) => void,
+ *   onPin: (column: string) => void, onFilter: (clause: string) => void, onOpen: (run: Row) => void }} GridProps
+ */
+
+/** @param {string} column */
+const widthOf = (column) => ATTRIBUTES[column]?.width ?? (isMetric(column) ? 116 : 136);
+
+/** Whether what a column shows stands at its right. @param {string} column */
+const isEnd = (column) => isMetric(column) || (ATTRIBUTES[column]?.end ?? false);
+
+/** @param {GridProps} props */
+export function Grid(props) {
+  const { rows, columns, pinned } = props;
+  const box = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const view = useSignal({ top: 0, height: 600 });
+  const active = useSignal(0);
+  const [widths, setWidths] = useState(() => setting("widths", /** @type {Record<string, number>} */ ({})));
+  const last = useRef(/** @type {number | null} */ (null));
+  rows.version.value;
+  const total = rows.total.value ?? 0;
+
+  const first = Math.max(0, Math.floor(view.value.top / ROW) - MARGIN);
+  const until = Math.min(total, Math.ceil((view.value.top + view.value.height) / ROW) + MARGIN);
+  useEffect(() => rows.want(first, Math.max(until, first + 1)), [rows, first, until]);
+
+  useEffect(() => {
+    const element = /** @type {HTMLDivElement} */ (box.current);
+    const measure = () => (view.value = { top: element.scrollTop, height: element.clientHeight });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    element.addEventListener("scroll", measure, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", measure);
+    };
+  }, []);
+  useEffect(() => {
+    active.value = 0;
+    box.current?.scrollTo({ top: 0 });
+  }, [rows]);
+
+  const ordered = [...columns.filter((c) => pinned.includes(c)), ...columns.filter((c) => !pinned.includes(c))];
+  const all = ["name", ...ordered];
+  const width = (/** @type {string} */ column) => widths[column] ?? (column === "name" ? NAME_WIDTH : widthOf(column));
+  const fixed = 1 + pinned.filter((column) => columns.includes(column)).length;
+  let left = 36;
+  const places = all.map((column, at) => {
+    const place = { column, left: at < fixed ? left : null, last: at === fixed - 1 };
+    left += width(column);
+    return place;
+  });
+  const template = `36px ${all.map((column) => `${width(column)}px`).join(" ")} minmax(0, 1fr)`;
+
+  /** @param {number} to */
+  const move = (to) => {
+    active.value = Math.min(Math.max(0, to), Math.max(0, total - 1));
+    const element = /** @type {HTMLDivElement} */ (box.current);
+    const top = active.value * ROW;
+    const room = element.clientHeight - HEAD;
+    if (top < element.scrollTop) element.scrollTop = top;
+    else if (top + ROW > element.scrollTop + room) element.scrollTop = top + ROW - room;
+  };
+  /** @param {number} index @param {boolean} range */
+  const pick = (index, range) => {
+    const run = rows.row(index);
+    if (!run) return;
+    const on = !chosen.value.has(run.id);
+    if (range && last.current !== null) {
+      const [from, to] = [Math.min(last.current, index), Math.max(last.current, index)];
+      const ids = [];
+      for (let at = from; at <= to; at++) ids.push(rows.row(at)?.id);
+      chosen.value = new Set([...chosen.value, .../** @type {string[]} */ (ids.filter(Boolean))]);
+    } else choose(run.id, on);
+    last.current = index;
+  };
+  /** @param {KeyboardEvent} event */
+  const onKeyDown = (event) => {
+    if (event.target !== box.current || event.ctrlKey || event.metaKey || event.altKey) return;
+    const page = Math.floor(view.value.height / ROW) - 2;
+    const at = active.value;
+    const steps = { j: at + 1, ArrowDown: at + 1, k: at - 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: total - 1 };
+    if (event.key in steps) move(steps[/** @type {keyof typeof steps} */ (event.key)]);
+    else if (event.key === "x" || event.key === " ") pick(at, event.shiftKey);
+    else if (event.key === "Enter") {
+      const run = rows.row(at);
+      if (run) props.onOpen(run);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+
+  /** @param {string} column @param {number} to */
+  const resize = (column, to) => {
+    const next = { ...widths, [column]: Math.min(900, Math.max(56, Math.round(to))) };
+    setWidths(next);
+    keepSetting("widths", next);
+  };
+
+  // The values of a row come in the order in which the search names the columns.
+  const order = new Map(rows.query.columns?.map((column, at) => [column, at]));
+  const valueAt = (/** @type {string} */ column) => order.get(column) ?? -1;
+  const drawn = [];
+  for (let index = first; index < until; index++) {
+    drawn.push(html`<${GridRow} key=${index} index=${index} run=${rows.row(index)} valueAt=${valueAt} places=${places} template=${template}
+      active=${active.value === index} onPick=${pick} onActive=${(/** @type {number} */ to) => (active.value = to)}
+      onFilter=${props.onFilter} onOpen=${props.onOpen} />`);
+  }
+  return html`
+    <div class="grid" role="grid" aria-label="Runs" tabindex="0" ref=${box} onKeyDown=${onKeyDown} aria-rowcount=${total + 1}
+      aria-multiselectable="true" aria-activedescendant=${total ? `row-${active.value}` : undefined}>
+      <div class="grid-head" role="row" aria-rowindex="1" style=${{ gridTemplateColumns: template }}>
+        <${ChooseAll} rows=${rows} />
+        ${places.map((place) => html`<${Heading} key=${place.column} place=${place} all=${columns} sort=${props.sort} width=${width(place.column)}
+          pinned=${pinned.includes(place.column)} onSort=${props.onSort} onColumns=${props.onColumns} onPin=${props.onPin} onResize=${resize} />`)}
+        <span></span>
+      </div>
+      <div class="grid-body" role="rowgroup" style=${{ height: `${total * ROW}px` }}>${drawn}</div>
+    </div>
+  `;
+}
+
+/** @param {{ rows: import("../rows.js").Rows }} props */
+function ChooseAll({ rows }) {
+  const total = rows.total.value ?? 0;
+  const most = Math.min(total, 1_000);
+  const some = chosen.value.size > 0;
+  const click = async () => {
+    if (some) {
+      chosen.value = new Set();
+      return;
+    }
+    const answer = await rows.ask(0, most, rows.set);
+    chosen.value = new Set(answer.rows.map((run) => run.id));
+  };
+  const label = some ? "Choose none" : most < total ? "Choose the first 1,000" : "Choose all";
+  return html`<span class="grid-check pinned" role="columnheader" style=${{ left: 0 }}>
+    <input type="checkbox" aria-label=${label} title=${label} checked=${some && chosen.value.size >= most}
+      indeterminate=${some && chosen.value.size < most} onChange=${click} />
+  </span>`;
+}
+
+/** @param {{ place: { column: string, left: number | null, last: boolean }, all: string[], sort: GridProps["sort"], width: number,
+ *   pinned: boolean, onSort: GridProps["onSort"], onColumns: GridProps["onColumns"], onPin: GridProps["onPin"],
+ *   onResize: (column: string, width: number) => void }} props */
+function Heading({ place, all, sort, width, pinned, onSort, onColumns, onPin, onResize }) {
+  const { column, left, last } = place;
+  const sorts = sort?.column === column ? sort : null;
+  const sortable = field(column) !== null;
+  const [over, setOver] = useState(false);
+  const isName = column === "name";
+  const name = isName ? "Run" : title(column);
+  const click = () => sortable && onSort(column, sorts ? !sorts.down : isMetric(column) || column === "started");
+  const grab = (/** @type {PointerEvent} */ event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    const from = event.clientX;
+    target.setPointerCapture(event.pointerId);
+    target.onpointermove = (now) => onResize(column, width + now.clientX - from);
+    target.onpointerup = () => (target.onpointermove = null);
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const drop = (/** @type {DragEvent} */ event) => {
+    setOver(false);
+    const moved = event.dataTransfer?.getData("text/column");
+    if (!moved || moved === column) return;
+    const rest = all.filter((one) => one !== moved);
+    rest.splice(isName ? 0 : rest.indexOf(column) + (all.indexOf(moved) < all.indexOf(column) ? 1 : 0), 0, moved);
+    onColumns(rest);
+    event.preventDefault();
+  };
+  return html`
+    <span role="columnheader" class=${cls("grid-heading", left !== null && "pinned", last && "edge", over && "over", isEnd(column) && "end")}
+      style=${left === null ? {} : { left: `${left}px` }} aria-sort=${sorts ? (sorts.down ? "descending" : "ascending") : undefined}
+      onDragOver=${(/** @type {DragEvent} */ event) => (event.preventDefault(), setOver(true))} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+      <button class="grid-sort" tabindex="-1" title=${isAttribute(column) || isName ? name : column} disabled=${!sortable} draggable=${!isName} onClick=${click}
+        onDragStart=${(/** @type {DragEvent} */ event) => event.dataTransfer?.setData("text/column", column)}>
+        <bdi>${name}</bdi>${sorts && html`<span class="arrow" aria-hidden="true">${sorts.down ? "↓" : "↑"}</span>`}
+      </button>
+      <${Menu} label=${`Column ${name}`} face=${html`<${Icon} name="more" />`} class="quiet grid-more">
+        ${sortable && html`<${MenuItem} onClick=${() => onSort(column, false)} icon="chevron">Sort from low to high<//>`}
+        ${sortable && html`<${MenuItem} onClick=${() => onSort(column, true)} icon="chevron">Sort from high to low<//>`}
+        ${!isName && html`<${MenuItem} onClick=${() => onPin(column)} icon="pin">${pinned ? "Let go of the left edge" : "Keep at the left edge"}<//>`}
+        ${!isName && html`<${MenuItem} onClick=${() => onColumns(all.filter((one) => one !== column))} icon="close">Hide<//>`}
+      <//>
+      <span class="grid-edge" onPointerDown=${grab}></span>
+    </span>
+  `;
+}
+
+/** @param {{ index: number, run: Row | undefined, valueAt: (column: string) => number, places: { column: string, left: number | null, last: boolean }[], template: string, active: boolean,
+ *   onPick: (index: number, range: boolean) => void, onActive: (index: number) => void, onFilter: (clause: string) => void,
+ *   onOpen: (run: Row) => void }} props */
+function GridRow({ index, run, valueAt, places, template, active, onPick, onActive, onFilter, onOpen }) {
+  const place = { transform: `translateY(${index * ROW}px)`, gridTemplateColumns: template };
+  if (!run) return html`<div class="grid-row waiting" role="row" aria-rowindex=${index + 2} style=${place}><span></span><span class="bone"></span></div>`;
+  const on = chosen.value.has(run.id);
+  return html`
+    <div id=${`row-${index}`} class=${cls("grid-row", on && "chosen", active && "active")} role="row" aria-rowindex=${index + 2} aria-selected=${on} style=${place}
+      onClick=${() => onActive(index)} onDblClick=${() => onOpen(run)}>
+      <span class="grid-check pinned" role="gridcell" style=${{ left: 0 }}>
+        <input type="checkbox" tabindex="-1" aria-label=${`Choose ${run.name}`} checked=${on} onClick=${(/** @type {MouseEvent} */ event) => onPick(index, event.shiftKey)} />
+      </span>
+      ${places.map(({ column, left, last }) => html`
+        <${Cell} key=${column} run=${run} column=${column} value=${run.values[valueAt(column)] ?? null} left=${left} last=${last} onFilter=${onFilter} />`)}
+    </div>
+  `;
+}
+
+/** @param {{ run: Row, column: string, value: import("../api.js").Cell, left: number | null, last: boolean, onFilter: (clause: string) => void }} props */
+function Cell({ run, column, value, left, last, onFilter }) {
+  const style = left === null ? {} : { left: `${left}px` };
+  const name = cls("grid-cell", left !== null && "pinned", last && "edge");
+  if (column === "name") {
+    return html`<span role="gridcell" class=${cls(name, "name")} style=${style}>
+      <a tabindex="-1" href=${href(["experiments", run.experiment, "runs", run.id])} title=${run.name}><bdi>${run.name || run.id.slice(0, 8)}</bdi></a>
+      ${run.conflicted && html`<span class="flag" title="A param was set to two values on devices that were apart"><${Icon} name="warn" /></span>`}
+    </span>`;
+  }
+  if (column === "status") {
+    return html`<span role="gridcell" class=${name} style=${style}><${Status} of=${run.status} /><${FilterBy} clause=${`attributes.status = '${run.status}'`} onFilter=${onFilter} /></span>`;
+  }
+  if (column === "experiment") {
+    const found = experiments.value?.find((one) => one.id === run.experiment);
+    return html`<span role="gridcell" class=${name} style=${style}><a tabindex="-1" href=${href(["experiments", run.experiment])}><bdi>${found?.name ?? run.experiment}</bdi></a></span>`;
+  }
+  if (isAttribute(column)) {
+    const { text, tip, end } = ATTRIBUTES[column];
+    return html`<span role="gridcell" class=${cls(name, end && "end")} style=${style} title=${tip?.(run)}>${text(run)}</span>`;
+  }
+  const text = shown(column, value);
+  const by = clause(column, value);
+  return html`<span role="gridcell" class=${cls(name, isMetric(column) && "end")} style=${style} title=${isMetric(column) ? String(value ?? "") : text}>
+    <bdi>${text}</bdi>${by && split(column)[0] !== "metrics" && html`<${FilterBy} clause=${by} onFilter=${onFilter} />`}
+  </span>`;
+}
+
+/** @param {{ clause: string, onFilter: (clause: string) => void }} props */
+const FilterBy = ({ clause: by, onFilter }) => html`
+  <button class="grid-filter" tabindex="-1" aria-label=${`Only runs with ${by}`} title=${by} onClick=${(/** @type {Event} */ event) => (event.stopPropagation(), onFilter(by))}><${Icon} name="filter" /></button>
+`;

@@ -1,0 +1,159 @@
+// What a file of a run looks like. What it is, its first bytes say, not only its name.
+
+import { api, ApiError } from "../api.js";
+import { bytes } from "../format.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
+import { Markdown } from "./markdown.js";
+import { Failure, Loading } from "./small.js";
+
+/** Of a text so much is shown. */
+const MAX_TEXT = 512 << 10;
+const MAX_IMAGE = 32 << 20;
+/** A file that is elsewhere is fetched unasked up to this size. */
+const MAX_UNASKED = 32 << 20;
+const MAX_ROWS = 1_000;
+
+const IMAGES = /** @type {Record<string, string>} */ ({ png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp", avif: "image/avif", bmp: "image/bmp", svg: "image/svg+xml" });
+
+/** @typedef {{ kind: "image", url: string } | { kind: "text", text: string, cut: boolean } | { kind: "binary" }} Seen */
+
+/** Reads the head of an answer. @param {Response} answer @param {number} most */
+async function head(answer, most) {
+  const reader = answer.body?.getReader();
+  const chunks = [];
+  let length = 0;
+  for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
+    chunks.push(read.value);
+    length += read.value.length;
+    if (length >= most) {
+      reader?.cancel();
+      break;
+    }
+  }
+  return new Uint8Array(await new Blob(/** @type {any} */ (chunks)).arrayBuffer()).subarray(0, most);
+}
+
+/** @param {string} run @param {string} path @param {number} size @param {AbortSignal} signal @returns {Promise<Seen>} */
+async function look(run, path, size, signal) {
+  const ending = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
+  const image = IMAGES[ending];
+  if (image && size <= MAX_IMAGE) {
+    const blob = await (await api.artifact(run, path, signal)).blob();
+    return { kind: "image", url: URL.createObjectURL(new Blob([blob], { type: image })) };
+  }
+  const data = await head(await api.artifact(run, path, signal), MAX_TEXT);
+  if (data.subarray(0, 8192).includes(0)) return { kind: "binary" };
+  try {
+    // A text that was cut may end within a character.
+    const text = new TextDecoder("utf-8", { fatal: size <= MAX_TEXT }).decode(data);
+    return { kind: "text", text, cut: size > data.length };
+  } catch {
+    return { kind: "binary" };
+  }
+}
+
+/** @param {{ run: string, path: string, size: number, here: boolean }} props */
+export function Preview({ run, path, size, here }) {
+  const [seen, setSeen] = useState(/** @type {Seen | null} */ (null));
+  const [error, setError] = useState(/** @type {ApiError | null} */ (null));
+  const [wanted, setWanted] = useState(here || size <= MAX_UNASKED);
+  useEffect(() => {
+    if (!wanted) return undefined;
+    const stop = new AbortController();
+    let url = "";
+    look(run, path, size, stop.signal).then(
+      (now) => {
+        if (now.kind === "image") url = now.url;
+        setSeen(now);
+      },
+      (why) => why instanceof ApiError && setError(why),
+    );
+    return () => {
+      stop.abort();
+      if (url) URL.revokeObjectURL(url);
+    };
+  }, [run, path, wanted]);
+  if (!wanted) return html`<p>This file is on other devices. <button onClick=${() => setWanted(true)}>Fetch ${bytes(size)}</button></p>`;
+  if (error) return html`<${Failure} error=${error} />`;
+  if (!seen) return html`<${Loading} />`;
+  if (seen.kind === "binary") return html`<p class="muted">This file is no text and no picture. Download it to open it.</p>`;
+  if (seen.kind === "image") return html`<img class="picture" src=${seen.url} alt=${path} />`;
+  return html`${seen.cut && html`<p class="muted">The first ${bytes(MAX_TEXT)} of ${bytes(size)}:</p>`}<${Text} path=${path} text=${seen.text} cut=${seen.cut} />`;
+}
+
+/** @param {{ path: string, text: string, cut: boolean }} props */
+function Text({ path, text, cut }) {
+  const ending = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
+  const [raw, setRaw] = useState(false);
+  const looks = { md: "page", markdown: "page", csv: "table", tsv: "table", html: "frame", htm: "frame", json: "tidy" }[ending];
+  const shown = looks && !raw && !(cut && looks !== "table") ? looks : "raw";
+  return html`
+    ${looks && html`<div class="switch" role="group" aria-label="Show as"><button aria-pressed=${!raw} onClick=${() => setRaw(false)}>Shown</button><button aria-pressed=${raw} onClick=${() => setRaw(true)}>As text</button></div>`}
+    ${shown === "page" ? html`<${Markdown} text=${text.replace(/^---\n[\s\S]*?\n---\n/, "")} />`
+      : shown === "table" ? html`<${Table} text=${text} separator=${ending === "tsv" ? "\t" : ","} />`
+      : shown === "frame" ? html`<${Frame} text=${text} title=${path} />`
+      : html`<pre class="text" tabindex="0"><code>${shown === "tidy" ? tidy(text) : text}</code></pre>`}
+  `;
+}
+
+/** @param {string} text */
+function tidy(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+/** Takes lines of fields apart, quoted or not. @param {string} text @param {string} separator */
+export function parseTable(text, separator) {
+  /** @type {string[][]} */
+  const rows = [[]];
+  let field = "";
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    const row = rows[rows.length - 1];
+    if (quoted) {
+      if (char !== '"') field += char;
+      else if (text[at + 1] === '"') field += text[++at];
+      else quoted = false;
+    } else if (char === '"' && field === "") quoted = true;
+    else if (char === separator) {
+      row.push(field);
+      field = "";
+    } else if (char === "\n") {
+      row.push(field.replace(/\r$/, ""));
+      field = "";
+      rows.push([]);
+      if (rows.length > MAX_ROWS + 1) break;
+    } else field += char;
+  }
+  if (field) rows[rows.length - 1].push(field);
+  return rows.filter((row) => row.length > 0);
+}
+
+/** @param {{ text: string, separator: string }} props */
+function Table({ text, separator }) {
+  const [names, ...rows] = parseTable(text, separator);
+  if (!names) return html`<p class="muted">This table is empty.</p>`;
+  const isNumber = (/** @type {string} */ field) => field !== "" && !Number.isNaN(Number(field));
+  return html`<div class="table-box tall" tabindex="0" role="region" aria-label="Table"><table>
+    <thead><tr>${names.map((name) => html`<th>${name}</th>`)}</tr></thead>
+    <tbody>${rows.map((row) => html`<tr>${row.map((field) => html`<td class=${isNumber(field) ? "end" : ""}>${field}</td>`)}</tr>`)}</tbody>
+  </table></div>`;
+}
+
+/** A page of the user's, in a frame that may run scripts but has an origin of its own and reaches nothing. @param {{ text: string, title: string }} props */
+function Frame({ text, title }) {
+  const ref = useRef(/** @type {HTMLIFrameElement | null} */ (null));
+  useLayoutEffect(() => {
+    const give = (/** @type {MessageEvent} */ event) => {
+      const frame = ref.current?.contentWindow;
+      if (event.source === frame && event.data === "ready") frame?.postMessage(text, "*");
+    };
+    addEventListener("message", give);
+    return () => removeEventListener("message", give);
+  }, [text]);
+  return html`<iframe class="frame" ref=${ref} key=${text} title=${title} sandbox="allow-scripts" src="/ui/frame.html"></iframe>`;
+}

@@ -1,0 +1,126 @@
+// What all views share: what is chosen, what the daemon last said, and what is told to the person.
+
+import { ApiError, api, listen } from "./api.js";
+import { signal } from "./ui.js";
+
+/** Counts what may have changed: views that show the workspace ask again when it does. */
+export const tick = signal(0);
+/** Whether the daemon answers; null until that is known. */
+export const online = signal(/** @type {boolean | null} */ (null));
+/** @type {import("@preact/signals").Signal<import("./api.js").Experiment[] | null>} */
+export const experiments = signal(null);
+/** @type {import("@preact/signals").Signal<import("./api.js").Status | null>} */
+export const status = signal(null);
+/** @type {import("@preact/signals").Signal<import("./api.js").Peer[]>} */
+export const peers = signal([]);
+/** Ids of the runs that are chosen. */
+export const chosen = signal(/** @type {ReadonlySet<string>} */ (new Set()));
+
+/** @typedef {{ id: number, text: string, hint?: string, bad: boolean, undo?: () => void }} Toast */
+export const toasts = signal(/** @type {Toast[]} */ ([]));
+let lastToast = 0;
+
+/** @param {string} text @param {{ bad?: boolean, hint?: string, undo?: () => void }} [more] */
+export function tell(text, { bad = false, hint, undo } = {}) {
+  const toast = { id: ++lastToast, text, hint, bad, undo };
+  toasts.value = [...toasts.value.slice(-3), toast];
+  setTimeout(() => hush(toast.id), bad || undo ? 10_000 : 4_000);
+}
+
+/** @param {number} id */
+export function hush(id) {
+  toasts.value = toasts.value.filter((toast) => toast.id !== id);
+}
+
+/** Does something for the person, and says why if it fails. @template T @param {() => Promise<T>} work */
+export async function attempt(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ApiError) tell(error.message, { bad: true, hint: error.hint });
+    else throw error;
+    return undefined;
+  }
+}
+
+/** @param {string} id @param {boolean} [on] */
+export function choose(id, on = !chosen.value.has(id)) {
+  const next = new Set(chosen.value);
+  if (on) next.add(id);
+  else next.delete(id);
+  chosen.value = next;
+}
+
+async function refresh() {
+  const quietly = (/** @type {Promise<void>} */ work) => work.catch(() => {});
+  await Promise.all([
+    quietly(api.experiments().then((all) => void (experiments.value = all))),
+    quietly(api.peers().then((all) => void (peers.value = all))),
+  ]);
+}
+
+/** Calls something at most so often, the last call never lost. @param {() => Promise<void>} work @param {number} ms */
+export function throttled(work, ms) {
+  let running = false;
+  let again = false;
+  const run = async () => {
+    if (running) {
+      again = true;
+      return;
+    }
+    running = true;
+    const started = performance.now();
+    await work();
+    // What takes long is done less often.
+    const pause = Math.max(ms, 5 * (performance.now() - started));
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    running = false;
+    if (again) {
+      again = false;
+      run();
+    }
+  };
+  return run;
+}
+
+export function start() {
+  const refreshed = throttled(refresh, 1_000);
+  refreshed();
+  api.status().then((all) => (status.value = all), () => {});
+  listen(
+    () => {
+      tick.value += 1;
+      refreshed();
+    },
+    (now) => (online.value = now),
+  );
+}
+
+// Settings of this browser, which are nobody else's business.
+
+/** @template T @param {string} key @param {T} otherwise @returns {T} */
+export function setting(key, otherwise) {
+  try {
+    return JSON.parse(localStorage.getItem(`runmesh ${key}`) ?? "null") ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+/** @param {string} key @param {unknown} value */
+export function keepSetting(key, value) {
+  try {
+    localStorage.setItem(`runmesh ${key}`, JSON.stringify(value));
+  } catch {
+    // A browser that keeps nothing shows the defaults next time.
+  }
+}
+
+/** @type {import("@preact/signals").Signal<"system" | "light" | "dark">} */
+export const theme = signal(setting("theme", "system"));
+theme.subscribe((now) => {
+  const root = document.documentElement;
+  if (now === "system") delete root.dataset.theme;
+  else root.dataset.theme = now;
+  keepSetting("theme", now);
+});

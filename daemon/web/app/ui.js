@@ -1,0 +1,18 @@
+// What every component is written with.
+//
+// Invariant: text from a workspace reaches the document as text nodes and attributes that Preact sets; nothing
+// here or elsewhere in the page turns text into HTML, and the Content-Security-Policy would refuse it.
+
+import { h } from "preact";
+import htm from "htm";
+
+export const html = htm.bind(h);
+export { Fragment, createRef, render } from "preact";
+export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+export { batch, computed, effect, signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+
+/**
+ * Joins the class names that are there.
+ * @param {...(string | false | null | undefined)} names
+ */
+export const cls = (...names) => names.filter(Boolean).join(" ");
