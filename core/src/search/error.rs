@@ -38,6 +38,14 @@ pub enum SearchError {
         /// The names there are.
         valid: String,
     },
+    /// There is no order by this name.
+    #[error("Invalid order by key '{key}' specified. Valid keys are '{{{valid}}}'")]
+    UnknownOrder {
+        /// The name given.
+        key: String,
+        /// Names there are.
+        valid: &'static str,
+    },
     /// Datasets have no such attribute.
     #[error(
         "Invalid dataset key '{0}' specified. Valid keys are '{{'name', 'digest', 'context'}}'"

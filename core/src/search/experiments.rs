@@ -1,10 +1,8 @@
 //! Searching experiments. There are few of them, so all are read, filtered and sorted.
 
-use std::borrow::Cow;
-
+use super::documents::{FieldValue, RowPage, RowQuery, Searched, search_rows};
 use super::runs::ViewType;
-use super::sort_key::{self, Sorted};
-use super::{Clause, ExperimentAttribute, Field, Order};
+use super::{ExperimentAttribute, Field, Order};
 use crate::rows::{ExperimentRow, lookup};
 use crate::store::{Snapshot, StoreError};
 
@@ -13,110 +11,49 @@ use crate::store::{Snapshot, StoreError};
 pub struct ExperimentQuery {
     /// Whether deleted experiments are searched.
     pub view: ViewType,
-    /// What must hold: see [`parse_filter`](super::parse_filter) with
-    /// [`EXPERIMENTS`](super::EXPERIMENTS).
-    pub clauses: Vec<Clause<ExperimentAttribute>>,
-    /// What to sort by. The latest come first if this is empty, then the lower ids; of what is a
-    /// tie otherwise the higher ids come first.
-    pub order: Vec<Order<ExperimentAttribute>>,
-    /// How many to leave out.
-    pub offset: usize,
-    /// How many to return.
-    pub limit: usize,
-}
-
-impl ExperimentQuery {
-    /// Changes what the clauses and the order name: client protocols have tags that are
-    /// attributes here.
-    pub fn map_fields(
-        &mut self,
-        map: impl Fn(Field<ExperimentAttribute>) -> Field<ExperimentAttribute>,
-    ) {
-        let clauses = self.clauses.iter_mut().map(|clause| &mut clause.field);
-        let order = self.order.iter_mut().map(|order| &mut order.field);
-        for field in clauses.chain(order) {
-            *field = map(field.clone());
-        }
-    }
-}
-
-/// Some of the experiments that a query finds.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ExperimentPage {
-    /// The experiments, in order.
-    pub experiments: Vec<ExperimentRow>,
-    /// Whether there are more after them.
-    pub more: bool,
+    /// Which, with [`EXPERIMENTS`](super::EXPERIMENTS). The latest come first if there is no order,
+    /// then the lower ids; of what is a tie otherwise the higher ids come first.
+    pub rows: RowQuery<ExperimentAttribute>,
 }
 
 /// Finds experiments.
 pub fn search_experiments(
     snapshot: &Snapshot,
     query: &ExperimentQuery,
-) -> Result<ExperimentPage, StoreError> {
-    let mut found = snapshot.experiments()?;
-    found.retain(|row| query.view.shows(row.lifecycle) && is_found_by(row, query));
-    found.sort_by_cached_key(|row| sort_key(row, query));
-    found.drain(..query.offset.min(found.len()));
-    let more = found.len() > query.limit;
-    found.truncate(query.limit);
-    Ok(ExperimentPage { experiments: found, more })
+) -> Result<RowPage<ExperimentRow>, StoreError> {
+    let shown = snapshot.experiments()?.into_iter().filter(|row| query.view.shows(row.lifecycle));
+    search_rows(shown.map(Ok), &query.rows)
 }
 
-fn is_found_by(row: &ExperimentRow, query: &ExperimentQuery) -> bool {
-    query.clauses.iter().all(|clause| match value(row, &clause.field) {
-        Value::Integer(number) => clause.condition.holds_for_number(Some(number as f64)),
-        Value::Text(text) => clause.condition.holds_for_text(text.as_deref()),
-    })
-}
+impl Searched for ExperimentRow {
+    type Attribute = ExperimentAttribute;
 
-fn sort_key(row: &ExperimentRow, query: &ExperimentQuery) -> Vec<u8> {
-    let mut key = Vec::new();
-    for order in &query.order {
-        match (&order.field, value(row, &order.field)) {
-            (Field::Attribute(ExperimentAttribute::Id), _) => {
-                push_id(&mut key, row, order.ascending)
+    fn value(&self, field: &Field<ExperimentAttribute>) -> FieldValue<'_> {
+        match field {
+            Field::Tag(key) => FieldValue::text(lookup(&self.tags, key)),
+            // 53 bits: none is too large.
+            Field::Attribute(ExperimentAttribute::Id) => FieldValue::Decimal(self.id.0 as i64),
+            Field::Attribute(ExperimentAttribute::Name) => FieldValue::text(Some(&self.name)),
+            Field::Attribute(ExperimentAttribute::CreationTime) => {
+                FieldValue::Integer(Some(self.created_ms))
             }
-            (_, Value::Integer(number)) => {
-                sort_key::push(&mut key, Sorted::Integer(Some(number)), order.ascending);
+            Field::Attribute(ExperimentAttribute::LastUpdateTime) => {
+                FieldValue::Integer(Some(self.updated_ms))
             }
-            (_, Value::Text(text)) => {
-                sort_key::push(&mut key, Sorted::Text(text.as_deref()), order.ascending);
+            Field::Attribute(ExperimentAttribute::Description) => {
+                FieldValue::text((!self.description.is_empty()).then_some(&self.description))
             }
+            // The schema of experiments has none of these.
+            Field::Metric(_) | Field::Param(_) | Field::Dataset(_) => FieldValue::Text(None),
         }
     }
-    let default = query.order.is_empty();
-    if default {
-        sort_key::push(&mut key, Sorted::Integer(Some(row.created_ms)), false);
-    }
-    push_id(&mut key, row, default);
-    key
-}
 
-/// Ids sort as numbers, though clients write them as text.
-fn push_id(key: &mut Vec<u8>, row: &ExperimentRow, ascending: bool) {
-    let id = if ascending { row.id.0 } else { !row.id.0 };
-    key.extend_from_slice(&id.to_be_bytes());
-}
-
-enum Value<'a> {
-    Integer(i64),
-    Text(Option<Cow<'a, str>>),
-}
-
-fn value<'a>(row: &'a ExperimentRow, field: &Field<ExperimentAttribute>) -> Value<'a> {
-    let text = |text: Option<&'a str>| Value::Text(text.map(Cow::Borrowed));
-    match field {
-        Field::Tag(key) => text(lookup(&row.tags, key)),
-        Field::Attribute(ExperimentAttribute::Id) => Value::Text(Some(row.id.to_string().into())),
-        Field::Attribute(ExperimentAttribute::Name) => text(Some(&row.name)),
-        Field::Attribute(ExperimentAttribute::CreationTime) => Value::Integer(row.created_ms),
-        Field::Attribute(ExperimentAttribute::LastUpdateTime) => Value::Integer(row.updated_ms),
-        Field::Attribute(ExperimentAttribute::Description) => {
-            text((!row.description.is_empty()).then_some(&row.description))
+    fn tie(&self, order: &[Order<ExperimentAttribute>]) -> Vec<(FieldValue<'_>, bool)> {
+        let id = FieldValue::Decimal(self.id.0 as i64);
+        match order.is_empty() {
+            true => vec![(FieldValue::Integer(Some(self.created_ms)), false), (id, true)],
+            false => vec![(id, false)],
         }
-        // The schema of experiments has none of these.
-        Field::Metric(_) | Field::Param(_) | Field::Dataset(_) => Value::Text(None),
     }
 }
 
@@ -129,7 +66,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::ids::{DocumentId, ExperimentId};
     use crate::rows::{KeyValue, Lifecycle};
-    use crate::search::{EXPERIMENTS, parse_filter, parse_order};
+    use crate::search::{EXPERIMENTS, PageStart, parse_filter, parse_order};
     use crate::store::tables::{EXPERIMENT_NAMES, EXPERIMENTS as ROWS};
 
     fn experiment(id: u64, name: &str, created_ms: i64) -> ExperimentRow {
@@ -176,13 +113,16 @@ mod tests {
 
         let ids = |query: &ExperimentQuery| -> Result<Vec<u64>, StoreError> {
             let page = search_experiments(&snapshot, query)?;
-            Ok(page.experiments.iter().map(|row| row.id.0).collect())
+            Ok(page.rows.iter().map(|row| row.id.0).collect())
         };
         let query = |filter: &str, order: &[&str]| ExperimentQuery {
-            clauses: parse_filter(&EXPERIMENTS, filter).expect("a filter"),
-            order: parse_order(&EXPERIMENTS, order).expect("an order"),
-            limit: 10,
-            ..ExperimentQuery::default()
+            view: ViewType::ActiveOnly,
+            rows: RowQuery {
+                clauses: parse_filter(&EXPERIMENTS, filter).expect("a filter"),
+                order: parse_order(&EXPERIMENTS, order).expect("an order"),
+                limit: 10,
+                ..RowQuery::default()
+            },
         };
         for (filter, order, expected) in [
             ("", &[][..], &[0, 12, 100][..]),
@@ -201,16 +141,15 @@ mod tests {
             assert_eq!(ids(&query(filter, order))?, expected, "{filter} {order:?}");
         }
 
-        let second = ExperimentQuery { offset: 1, limit: 1, ..query("", &[]) };
+        let mut second = query("", &[]);
+        (second.rows.start, second.rows.limit) = (PageStart::Offset(1), 1);
         let page = search_experiments(&snapshot, &second)?;
-        assert_eq!((page.experiments[0].id.0, page.more), (12, true));
-        let all = ExperimentQuery { view: ViewType::All, offset: 99, ..query("", &[]) };
-        assert_eq!(search_experiments(&snapshot, &all)?, ExperimentPage::default());
+        assert_eq!((page.rows[0].id.0, page.next.is_some()), (12, true));
         let deleted = ExperimentQuery { view: ViewType::DeletedOnly, ..query("", &[]) };
         assert_eq!(ids(&deleted)?, [9]);
 
         let mut noted = query("tags.note = 'cats'", &[]);
-        noted.map_fields(|field| match field {
+        noted.rows.map_fields(|field| match field {
             Field::Tag(key) if key == "note" => Field::Attribute(ExperimentAttribute::Description),
             other => other,
         });

@@ -6,7 +6,7 @@ use super::SearchError;
 use super::condition::{Condition, Relation};
 use super::lexer::{Kind, Token, tokens};
 use super::pattern::Pattern;
-use super::schema::{AttributeKind, Field, FieldKind, Named, Schema, unquoted};
+use super::schema::{AttributeKind, Field, FieldKind, Named, Schema, Wording, unquoted};
 
 /// More words and signs than this are refused. sqlparse has the same limit.
 const MAX_TOKENS: usize = 10_000;
@@ -46,7 +46,11 @@ pub fn parse_filter<A: Copy>(
     }
     let closing = closing_parentheses(&tokens);
     let filter = Filter { text, tokens, closing };
-    filter.comparisons()?.iter().map(|comparison| filter.clause(schema, comparison)).collect()
+    filter
+        .comparisons(schema.wording)?
+        .iter()
+        .map(|comparison| filter.clause(schema, comparison))
+        .collect()
 }
 
 struct Filter<'a> {
@@ -68,7 +72,7 @@ type Operand = Range<usize>;
 
 impl Filter<'_> {
     /// Divides the filter into comparisons. All that is not part of one, but for AND, is an error.
-    fn comparisons(&self) -> Result<Vec<Comparison>, SearchError> {
+    fn comparisons(&self, wording: Wording) -> Result<Vec<Comparison>, SearchError> {
         let mut comparisons = Vec::new();
         let mut invalid = Vec::new();
         let mut at = 0;
@@ -80,7 +84,11 @@ impl Filter<'_> {
                 at = end;
             } else {
                 let part = self.operand_at(at).unwrap_or(at..at + 1);
-                invalid.push(format!("'{}'", self.source(&part)));
+                let source = self.source(&part);
+                invalid.push(match wording.quoted_clauses {
+                    true => format!("'{source}'"),
+                    false => source.to_owned(),
+                });
                 at = part.end;
             }
         }

@@ -159,6 +159,38 @@ const ANSWERS: &[(Language, &str, Option<&str>)] = &[
         Some("Invalid value for numeric attribute 'creation_time': '1.5'"),
     ),
     (ExperimentFilter, "name LIKE 'PRO%'", None),
+    (VersionFilter, "name='prm'", None),
+    (VersionFilter, "name LIKE 'PR%'", None),
+    (VersionFilter, "run_id IN ('8d3ac2444f8640abb0287986776a2de8')", None),
+    (VersionFilter, "source_path LIKE 's3%'", None),
+    (VersionFilter, "version_number >= 2", None),
+    (VersionFilter, "tag.a='b'", None),
+    (VersionFilter, "name='prm' OR name='z'", Some("Invalid clause(s) in filter string: OR")),
+    (
+        VersionFilter,
+        "creation_timestamp > 1",
+        Some("Invalid attribute key 'creation_timestamp' specified. Valid keys are "),
+    ),
+    (VersionFilter, "name IN ('prm','x')", None),
+    (ModelFilter, "name ILIKE 'PR%'", None),
+    (ModelFilter, "tags.a != 'b'", None),
+    (ModelFilter, "tags.a LIKE 'b'", None),
+    (ModelFilter, "name IN ('prm')", None),
+    (
+        ModelFilter,
+        "creation_timestamp > 1",
+        Some("Invalid attribute key 'creation_timestamp' specified. Valid keys are '{'name'}'"),
+    ),
+    (ModelOrder, "name DESC", None),
+    (ModelOrder, "timestamp", None),
+    (ModelOrder, "last_updated_timestamp DESC", None),
+    (
+        ModelOrder,
+        "creation_timestamp",
+        Some(
+            "Invalid order by key 'creation_timestamp' specified. Valid keys are '{'name', 'timestamp'}'",
+        ),
+    ),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -166,6 +198,9 @@ enum Language {
     RunFilter,
     RunOrder,
     ExperimentFilter,
+    ModelFilter,
+    ModelOrder,
+    VersionFilter,
 }
 use Language::*;
 
@@ -175,6 +210,9 @@ fn error_of(language: Language, text: &str) -> Option<SearchError> {
         RunFilter => parse_filter(&RUNS, text).err(),
         RunOrder => parse_order(&RUNS, &[text]).err(),
         ExperimentFilter => parse_filter(&EXPERIMENTS, text).err(),
+        ModelFilter => parse_filter(&REGISTERED_MODELS, text).err(),
+        ModelOrder => parse_order(&REGISTERED_MODELS, &[text]).err(),
+        VersionFilter => parse_filter(&MODEL_VERSIONS, text).err(),
     }
 }
 
@@ -287,7 +325,7 @@ fn mutated() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in prop_oneof![any::<String>(), mutated()]) {
-        for language in [RunFilter, RunOrder, ExperimentFilter] {
+        for language in [RunFilter, RunOrder, ExperimentFilter, ModelOrder, VersionFilter] {
             if let Some(error) = error_of(language, &text) {
                 prop_assert!(!error.to_string().is_empty());
             }

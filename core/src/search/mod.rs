@@ -1,17 +1,20 @@
 //! Search: MLflow's filter and order_by language, and its answers from the index.
 //!
 //! Text becomes tokens (`lexer`), tokens become clauses of what a `schema` knows (`filter`,
-//! `order`), and clauses are answered by walking the index in the order asked for (`runs`).
+//! `order`), and clauses are answered by walking the index in the order asked for (`runs`), or,
+//! where rows are few, by reading them all (`documents`).
 //!
 //! Invariants: no text makes the parser panic or recurse; the answer to a query equals that of
 //! reading every row, filtering, sorting and slicing, whichever way the index was walked.
 
 mod column_range;
 mod condition;
+mod documents;
 mod error;
 mod experiments;
 mod filter;
 mod lexer;
+mod models;
 mod order;
 mod pattern;
 mod run_view;
@@ -21,9 +24,11 @@ mod schema;
 mod sort_key;
 
 pub use condition::{Condition, Relation};
+pub use documents::{FieldValue, PageStart, RowPage, RowQuery, Searched, search_rows};
 pub use error::SearchError;
-pub use experiments::{ExperimentPage, ExperimentQuery, search_experiments};
+pub use experiments::{ExperimentQuery, search_experiments};
 pub use filter::{Clause, parse_filter};
+pub use models::{MODEL_VERSIONS, ModelAttribute, REGISTERED_MODELS, VersionAttribute};
 pub use order::{Order, parse_order};
 pub use pattern::Pattern;
 pub use runs::{RunPage, RunQuery, ViewType, count_runs, find_runs, search_runs};

@@ -94,19 +94,38 @@ pub(super) struct AttributeName<A: 'static> {
     name: &'static str,
     pub(super) attribute: A,
     pub(super) kind: AttributeKind,
-    /// Some names are for filters alone.
+    /// Some names are for filters alone, and some for orders.
+    filters: bool,
     orders: bool,
 }
 
 /// What one kind of row can be searched by.
 pub struct Schema<A: 'static> {
     /// What may stand before the first dot; without a dot it is an attribute.
-    entities: &'static [(&'static str, FieldKind)],
-    valid_entities: &'static str,
-    attributes: &'static [AttributeName<A>],
-    orders_by: &'static [FieldKind],
+    pub(super) entities: &'static [(&'static str, FieldKind)],
+    pub(super) valid_entities: &'static str,
+    pub(super) attributes: &'static [AttributeName<A>],
+    pub(super) orders_by: &'static [FieldKind],
     /// The kinds that can be absent, and how to call them.
     pub(super) nullable: (&'static [FieldKind], &'static str),
+    /// How MLflow puts the errors, which differs from search to search.
+    pub(super) wording: Wording,
+}
+
+/// How MLflow puts the errors of a search.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wording {
+    /// Whether clauses that mean nothing are in quotes.
+    pub(super) quoted_clauses: bool,
+    /// Where rows are ordered by bare names alone: those that an error proposes.
+    pub(super) bare_orders: Option<&'static str>,
+}
+
+impl Wording {
+    /// That of runs and experiments.
+    pub(super) const OF_TRACKING: Self = Self { quoted_clauses: true, bare_orders: None };
+    /// That of registered models and versions.
+    pub(super) const OF_REGISTRY: Self = Self { quoted_clauses: false, bare_orders: None };
 }
 
 /// A name that was looked up.
@@ -117,12 +136,31 @@ pub(super) struct Named<A: 'static> {
     dataset: Option<DatasetField>,
 }
 
-const fn filters<A>(name: &'static str, attribute: A, kind: AttributeKind) -> AttributeName<A> {
-    AttributeName { name, attribute, kind, orders: false }
+/// A name for filters alone.
+pub(super) const fn filters<A>(
+    name: &'static str,
+    attribute: A,
+    kind: AttributeKind,
+) -> AttributeName<A> {
+    AttributeName { name, attribute, kind, filters: true, orders: false }
 }
 
-const fn both<A>(name: &'static str, attribute: A, kind: AttributeKind) -> AttributeName<A> {
-    AttributeName { name, attribute, kind, orders: true }
+/// A name for orders alone.
+pub(super) const fn orders<A>(
+    name: &'static str,
+    attribute: A,
+    kind: AttributeKind,
+) -> AttributeName<A> {
+    AttributeName { name, attribute, kind, filters: false, orders: true }
+}
+
+/// A name for filters and orders.
+pub(super) const fn both<A>(
+    name: &'static str,
+    attribute: A,
+    kind: AttributeKind,
+) -> AttributeName<A> {
+    AttributeName { name, attribute, kind, filters: true, orders: true }
 }
 
 /// What runs can be searched by.
@@ -160,6 +198,7 @@ pub const RUNS: Schema<RunAttribute> = Schema {
     ],
     orders_by: &[FieldKind::Metric, FieldKind::Param, FieldKind::Tag, FieldKind::Attribute],
     nullable: (&[FieldKind::Param, FieldKind::Tag], "tags and params"),
+    wording: Wording::OF_TRACKING,
 };
 
 /// What experiments can be searched by.
@@ -178,6 +217,7 @@ pub const EXPERIMENTS: Schema<ExperimentAttribute> = Schema {
     ],
     orders_by: &[FieldKind::Attribute],
     nullable: (&[FieldKind::Tag], "tags"),
+    wording: Wording::OF_TRACKING,
 };
 
 impl FieldKind {
@@ -196,11 +236,16 @@ impl FieldKind {
 impl<A: Copy> Schema<A> {
     /// Looks up what a filter calls a field.
     pub(super) fn named(&self, name: &str) -> Result<Named<A>, SearchError> {
-        self.lookup(name, |_| true)
+        self.lookup(name, |attribute| attribute.filters)
     }
 
     /// Looks up what an order_by calls a field.
     pub(super) fn named_in_order(&self, name: &str) -> Result<Named<A>, SearchError> {
+        if let Some(valid) = self.wording.bare_orders
+            && !self.attributes.iter().any(|known| known.orders && known.name == name)
+        {
+            return Err(SearchError::UnknownOrder { key: name.to_owned(), valid });
+        }
         let named = self.lookup(name, |attribute| attribute.orders)?;
         if !self.orders_by.contains(&named.kind) {
             return Err(SearchError::Unorderable(named.kind.as_str()));
@@ -247,7 +292,8 @@ impl<A: Copy> Schema<A> {
         let listed = |known: &&AttributeName<A>| {
             matches!(known.kind, AttributeKind::ListedText | AttributeKind::DecimalId)
         };
-        quoted_list(self.attributes.iter().filter(listed).map(|known| known.name))
+        let filtering = self.attributes.iter().filter(|known| known.filters);
+        quoted_list(filtering.filter(listed).map(|known| known.name))
     }
 }
 

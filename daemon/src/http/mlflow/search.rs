@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 use runmesh_core::ids::ExperimentId;
 use runmesh_core::search::{
-    EXPERIMENTS, ExperimentAttribute, ExperimentQuery, Field, RUNS, RunAttribute, RunQuery,
-    SearchError, ViewType, parse_filter, parse_order, search_experiments, search_runs,
+    EXPERIMENTS, ExperimentAttribute, ExperimentQuery, Field, RUNS, RowQuery, RunAttribute,
+    RunQuery, SearchError, ViewType, parse_filter, parse_order, search_experiments, search_runs,
 };
 use runmesh_core::store::{Snapshot, StoreError};
 use serde_json::Value;
@@ -125,17 +125,17 @@ pub(super) async fn experiments(
     State(app): State<Arc<App>>,
     message: Message,
 ) -> Result<Response, ApiError> {
-    let query = experiment_query(message.fields())?;
+    let (offset, query) = experiment_query(message.fields())?;
     read(&app, move |snapshot| {
         let found = search_experiments(snapshot, &query)?;
-        let items: Vec<_> = found.experiments.iter().map(ExperimentJson::from).collect();
-        let next = next(found.more, query.offset, query.limit);
+        let items: Vec<_> = found.rows.iter().map(ExperimentJson::from).collect();
+        let next = found.next.map(|key| page::token_after(offset + items.len(), &key));
         Ok(render::json(&Page { name: "experiments", items: &items, next }))
     })
     .await
 }
 
-fn experiment_query(fields: Fields<'_>) -> Result<ExperimentQuery, ApiError> {
+fn experiment_query(fields: Fields<'_>) -> Result<(usize, ExperimentQuery), ApiError> {
     let limit = limit(fields.integer("max_results")?.unwrap_or_default())?;
     if limit > MAX_RESULTS {
         return Err(ApiError::invalid(format!(
@@ -143,16 +143,17 @@ fn experiment_query(fields: Fields<'_>) -> Result<ExperimentQuery, ApiError> {
              {MAX_RESULTS}"
         )));
     }
-    let mut query = ExperimentQuery {
-        view: fields.word("view_type", &VIEWS)?.unwrap_or_default(),
+    let (offset, start) = page::start(fields.text("page_token")?)?;
+    let mut rows = RowQuery {
         clauses: parse_filter(&EXPERIMENTS, fields.text("filter")?.unwrap_or_default())?,
         order: parse_order(&EXPERIMENTS, &fields.texts("order_by")?)?,
-        offset: page::offset(fields.text("page_token")?)?,
+        start,
         limit,
     };
-    query.map_fields(|field| match field {
+    rows.map_fields(|field| match field {
         Field::Tag(tag) if tag == NOTE_TAG => Field::Attribute(ExperimentAttribute::Description),
         other => other,
     });
-    Ok(query)
+    let view = fields.word("view_type", &VIEWS)?.unwrap_or_default();
+    Ok((offset, ExperimentQuery { view, rows }))
 }
