@@ -251,6 +251,9 @@ impl DocumentKind {
     }
 }
 
+/// What the name of a logged model starts with.
+const LOGGED_MODEL: &str = "m-";
+
 /// Names a document: its kind's number and 16 bytes. Unknown kinds are kept and forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DocumentId {
@@ -288,6 +291,17 @@ impl DocumentId {
     pub fn registered_model(name: &str, generation: u32) -> Self {
         let id = derive(b"runmesh/registered-model/1", generation, name);
         Self { kind: DocumentKind::RegisteredModel as u8, id }
+    }
+
+    /// The document of an experiment's scorer of this name.
+    ///
+    /// As with experiments, one name is one scorer, whoever registers a version of it.
+    pub fn scorer(experiment: &Self, name: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"runmesh/scorer/1").update(&experiment.to_bytes()).update(name.as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self::new(DocumentKind::Scorer, id)
     }
 
     /// A document whose id is random, or derived by whoever defines the kind.
@@ -339,6 +353,18 @@ impl DocumentId {
     /// The run that this document describes, if it is a run's.
     pub fn as_run(&self) -> Option<RunId> {
         (self.kind() == Some(DocumentKind::Run)).then(|| RunId::new(self.id))
+    }
+
+    /// What clients, points and runs name this logged model by, if it is a logged model's.
+    pub fn as_logged_model(&self) -> Option<String> {
+        let is_one = self.kind() == Some(DocumentKind::LoggedModel);
+        is_one.then(|| format!("{LOGGED_MODEL}{}", HEXLOWER.encode(&self.id)))
+    }
+
+    /// Reads what [`Self::as_logged_model`] made.
+    pub fn from_logged_model(text: &str) -> Option<Self> {
+        let id = HEXLOWER.decode(text.strip_prefix(LOGGED_MODEL)?.as_bytes()).ok()?;
+        Some(Self::new(DocumentKind::LoggedModel, id.try_into().ok()?))
     }
 
     /// The number clients know this experiment by, if it is an experiment's.
@@ -430,6 +456,28 @@ mod tests {
         assert_eq!(id.as_experiment(), None);
         assert_eq!(DocumentId::from_reference(&id.reference()), Some(id));
         assert_eq!(DocumentId::from_reference("02"), None);
+    }
+
+    #[test]
+    fn one_name_is_one_scorer_of_an_experiment() {
+        let fraud = DocumentId::experiment("fraud", 0);
+        let scorer = DocumentId::scorer(&fraud, "safety");
+        // Golden: the id is in journals.
+        assert_eq!(scorer.reference(), "083fd7dc8790ecb8f80ef2362afa5f0154");
+        assert_ne!(scorer, DocumentId::scorer(&fraud, "relevance"));
+        assert_ne!(scorer, DocumentId::scorer(&DocumentId::experiment("fraud", 1), "safety"));
+    }
+
+    #[test]
+    fn a_logged_model_is_named_in_one_way() {
+        let id = DocumentId::new(DocumentKind::LoggedModel, [0xab; 16]);
+        let name = id.as_logged_model().expect("a logged model");
+        assert_eq!(name, format!("m-{}", "ab".repeat(16)));
+        assert_eq!(DocumentId::from_logged_model(&name), Some(id));
+        for other in ["m-", "m-ab", &name.to_uppercase(), &name[2..], &format!("{name}ab")] {
+            assert_eq!(DocumentId::from_logged_model(other), None, "{other}");
+        }
+        assert_eq!(DocumentId::run(RunId::new([7; 16])).as_logged_model(), None);
     }
 
     #[test]

@@ -5,8 +5,16 @@
 //! checks are the domain's; limits on names and sizes that are a client protocol's own are
 //! checked by that protocol before it gets here.
 
+mod evaluation;
+mod logged_model;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::evaluation::{
+    DatasetChange, MAX_DATASET_BYTES, MAX_DATASET_RECORDS, MAX_RECORD_BYTES, MAX_SCORER_VERSIONS,
+    NewDataset, NewDatasetRecord, RecordCounts, ScorerAction, ScorerChange,
+};
+pub use self::logged_model::{LoggedModelChange, NewLoggedModel};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 use crate::rows::{
     DatasetInput, DocumentRow, ExperimentRow, KeyValue, Metric, ModelInput, ModelOutput, RunRow,
@@ -75,9 +83,30 @@ pub enum Action {
         /// Logged models.
         models: Vec<ModelOutput>,
     },
+    /// Creates a logged model. Answers [`Outcome::Document`].
+    CreateLoggedModel(NewLoggedModel),
+    /// Changes a logged model. Answers [`Outcome::Document`].
+    UpdateLoggedModel {
+        /// Which.
+        document: DocumentId,
+        /// What.
+        change: LoggedModelChange,
+    },
+    /// Creates an evaluation dataset. Answers [`Outcome::Document`].
+    CreateDataset(NewDataset),
+    /// Changes an evaluation dataset. Answers [`Outcome::Document`], or [`Outcome::Records`] if it
+    /// is about records.
+    UpdateDataset {
+        /// Which.
+        document: DocumentId,
+        /// What.
+        change: DatasetChange,
+    },
+    /// Registers or changes a scorer. Answers [`Outcome::Document`].
+    ChangeScorer(ScorerAction),
     /// Puts a blob, which this device holds durably, under a path. Answers [`Outcome::Done`].
     PutArtifact {
-        /// A run's document or [`DocumentId::WORKSPACE`].
+        /// A run's document, a logged model's or [`DocumentId::WORKSPACE`].
         owner: DocumentId,
         /// The path, with `/` between parts and none at either end.
         path: String,
@@ -89,7 +118,7 @@ pub enum Action {
     /// Removes the artifact at a path and all below it; none is no error. Answers
     /// [`Outcome::Done`].
     RemoveArtifacts {
-        /// A run's document or [`DocumentId::WORKSPACE`].
+        /// A run's document, a logged model's or [`DocumentId::WORKSPACE`].
         owner: DocumentId,
         /// The path; empty for all.
         path: String,
@@ -179,6 +208,8 @@ pub enum Outcome {
     Run(Box<RunRow>),
     /// The document as it is now.
     Document(Box<DocumentRow>),
+    /// What became of records.
+    Records(RecordCounts),
 }
 
 /// A param that already has another value.
@@ -228,6 +259,17 @@ pub enum Refusal {
         /// The params; at least one.
         changes: Vec<ParamChange>,
     },
+    /// There is no such document.
+    #[error("there is no {0}")]
+    NoSuchDocument(DocumentId),
+    /// Params of a logged model are written once.
+    #[error("params of {document} cannot be changed: {}", .changes[0].key)]
+    ModelParamsChanged {
+        /// The logged model.
+        document: DocumentId,
+        /// The params; at least one.
+        changes: Vec<ParamChange>,
+    },
     /// There is no tag of this name to delete.
     #[error("{document} has no tag {key:?}")]
     NoSuchTag {
@@ -243,6 +285,22 @@ pub enum Refusal {
         path: String,
         /// The file in its way, or the folder, which ends in a slash.
         taken: String,
+    },
+    /// There is no such scorer, or it has no version of the number.
+    #[error("there is no scorer {name:?} in the experiment{}", .number.map(|number| format!(" with version {number}")).unwrap_or_default())]
+    NoSuchScorer {
+        /// The name.
+        name: String,
+        /// The number asked for.
+        number: Option<u32>,
+    },
+    /// There are as many as there can be.
+    #[error("there can be at most {limit} {what}")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// How many.
+        limit: usize,
     },
     /// Something is larger than any entry can carry.
     #[error("{what} takes {bytes} bytes; at most {limit} can be stored")]

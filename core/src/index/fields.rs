@@ -23,10 +23,14 @@ pub(crate) mod info {
     pub(crate) const EXPERIMENT: &str = "experiment";
     pub(crate) const LIFECYCLE: &str = "lifecycle";
     pub(crate) const MODEL: &str = "model";
+    pub(crate) const MODEL_TYPE: &str = "model_type";
     pub(crate) const NAME: &str = "name";
     pub(crate) const NUMBER: &str = "number";
+    pub(crate) const ONLINE: &str = "online";
+    pub(crate) const SOURCE_RUN: &str = "source_run";
     pub(crate) const START_MS: &str = "start_ms";
     pub(crate) const STATUS: &str = "status";
+    pub(crate) const UPDATED_BY: &str = "updated_by";
     pub(crate) const UPDATED_MS: &str = "updated_ms";
     pub(crate) const USER: &str = "user";
 }

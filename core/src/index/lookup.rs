@@ -6,8 +6,8 @@
 use super::fields::info;
 use super::value_key;
 use crate::document::Container;
-use crate::ids::{DocumentId, DocumentKind};
-use crate::rows::DocumentRow;
+use crate::ids::{DocumentId, DocumentKind, ExperimentId};
+use crate::rows::{DocumentRow, EvaluationDataset, LoggedModel, Scorer};
 
 /// What documents are found by. The numbers are part of the table's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,16 @@ pub enum Lookup {
     ModelName = 1,
     /// Versions by model, number and creation: of a number the first is served.
     ModelVersion = 2,
+    /// Logged models by experiment and creation.
+    ModelsOfExperiment = 3,
+    /// Logged models by the run that produced them.
+    ModelsOfRun = 4,
+    /// Evaluation datasets by experiment.
+    DatasetsOfExperiment = 5,
+    /// Evaluation datasets by name.
+    DatasetName = 6,
+    /// Scorers by experiment and name.
+    ScorersOfExperiment = 7,
 }
 
 /// A key, or the head that a range of keys shares.
@@ -76,8 +86,28 @@ pub(crate) fn document_of(key: &[u8]) -> Option<DocumentId> {
     key.last_chunk().map(DocumentId::from_bytes)
 }
 
+/// The integer before the document at the end of a key.
+pub(crate) fn time_of(key: &[u8]) -> Option<i64> {
+    let (head, _) = key.split_last_chunk::<{ DocumentId::LEN }>()?;
+    head.last_chunk().map(|bytes| value_key::from_integer(*bytes))
+}
+
 /// The keys that find a document.
 pub(crate) fn keys_of(row: &DocumentRow) -> Vec<LookupKey> {
+    if let Some(model) = LoggedModel::of(row) {
+        return keys_of_logged_model(&model);
+    }
+    if let Some(dataset) = EvaluationDataset::of(row) {
+        return keys_of_dataset(&dataset);
+    }
+    if let Some(scorer) = Scorer::of(row) {
+        let document = scorer.document();
+        let key = scorer.experiment().map(|experiment| {
+            let of_experiment = by_experiment(Lookup::ScorersOfExperiment, experiment);
+            of_experiment.text(scorer.name()).document(&document)
+        });
+        return key.into_iter().collect();
+    }
     let text = |key| row.text(Container::Info, key);
     let integer = |key| row.integer(Container::Info, key).unwrap_or_default();
     let key = match row.document.kind() {
@@ -93,6 +123,32 @@ pub(crate) fn keys_of(row: &DocumentRow) -> Vec<LookupKey> {
         _ => None,
     };
     key.into_iter().map(|key| key.document(&row.document)).collect()
+}
+
+/// The head of the keys of what belongs to an experiment.
+pub(crate) fn by_experiment(lookup: Lookup, experiment: ExperimentId) -> LookupKey {
+    // 53 bits: none is too large.
+    LookupKey::new(lookup).integer(experiment.0 as i64)
+}
+
+fn keys_of_dataset(dataset: &EvaluationDataset<'_>) -> Vec<LookupKey> {
+    let document = dataset.document();
+    let of_experiments = dataset.experiments().map(|experiment| {
+        by_experiment(Lookup::DatasetsOfExperiment, experiment).document(&document)
+    });
+    let name = LookupKey::new(Lookup::DatasetName).text(dataset.name()).document(&document);
+    of_experiments.chain([name]).collect()
+}
+
+fn keys_of_logged_model(model: &LoggedModel<'_>) -> Vec<LookupKey> {
+    let document = model.document();
+    let of_experiment = model.experiment().map(|experiment| {
+        let of_experiment = by_experiment(Lookup::ModelsOfExperiment, experiment);
+        of_experiment.integer(model.created_ms()).document(&document)
+    });
+    let run = Some(model.source_run()).filter(|run| !run.is_empty());
+    let by_run = run.map(|run| LookupKey::new(Lookup::ModelsOfRun).text(run).document(&document));
+    of_experiment.into_iter().chain(by_run).collect()
 }
 
 #[cfg(test)]

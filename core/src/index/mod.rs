@@ -7,6 +7,6 @@ mod run_index;
 pub mod value_key;
 
 pub use document_index::DocumentIndex;
-pub(crate) use lookup::document_of;
 pub use lookup::{Lookup, LookupKey};
+pub(crate) use lookup::{by_experiment, document_of, time_of};
 pub use run_index::RunIndex;

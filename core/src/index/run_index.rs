@@ -5,7 +5,7 @@
 //! gaps and their numbers are never taken back, so a table's length is the next number.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
@@ -13,13 +13,14 @@ use super::value_key::{self, Column};
 use crate::ids::{ExperimentId, RunId};
 use crate::rows::RunRow;
 use crate::store::StoreError;
-use crate::store::tables::{KEYS, RUN_NUMBERS, RUNS, VALUES};
+use crate::store::tables::{KEYS, MODEL_RUNS, RUN_NUMBERS, RUNS, VALUES};
 
 /// The tables of runs, opened once for all the rows that a transaction writes.
 pub struct RunIndex<'txn> {
     runs: Table<'txn, u32, &'static [u8]>,
     run_numbers: Table<'txn, &'static [u8; 16], u32>,
     values: Table<'txn, &'static [u8], ()>,
+    model_runs: Table<'txn, (&'static str, u32), ()>,
     keys: KeyNumbers<'txn>,
     /// Kept from row to row: allocating anew for each would cost more than encoding it.
     encoded: Vec<u8>,
@@ -40,6 +41,7 @@ impl<'txn> RunIndex<'txn> {
             runs: txn.open_table(RUNS)?,
             run_numbers: txn.open_table(RUN_NUMBERS)?,
             values: txn.open_table(VALUES)?,
+            model_runs: txn.open_table(MODEL_RUNS)?,
             keys: KeyNumbers { table: txn.open_table(KEYS)?, seen: HashMap::new() },
             encoded: Vec::new(),
             value_key: Vec::new(),
@@ -101,6 +103,7 @@ impl<'txn> RunIndex<'txn> {
             .expect("a row is plain data, and a vector takes all of it");
         self.runs.insert(number, self.encoded.as_slice())?;
 
+        self.put_models(number, old, new)?;
         let old = old.map(ordered_values).unwrap_or_default();
         let new = ordered_values(new);
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
@@ -119,6 +122,23 @@ impl<'txn> RunIndex<'txn> {
                 _ => {}
             }
         }
+    }
+
+    /// Has the run found by the logged models that it measured.
+    fn put_models(
+        &mut self,
+        number: u32,
+        old: Option<&RunRow>,
+        new: &RunRow,
+    ) -> Result<(), StoreError> {
+        let (old, new) = (old.map(measured_models).unwrap_or_default(), measured_models(new));
+        for model in old.difference(&new) {
+            self.model_runs.remove((*model, number))?;
+        }
+        for model in new.difference(&old) {
+            self.model_runs.insert((*model, number), ())?;
+        }
+        Ok(())
     }
 
     fn insert_key(&mut self, number: u32, value: &OrderedValue<'_>) -> Result<(), StoreError> {
@@ -177,6 +197,12 @@ fn next_number(count: u64) -> u32 {
     u32::try_from(count).expect("a store holds fewer than four billion runs and keys")
 }
 
+/// The logged models that a run logged metrics of.
+fn measured_models(row: &RunRow) -> BTreeSet<&str> {
+    let models = row.metrics.iter().map(|metric| metric.context.model_id.as_str());
+    models.filter(|model| !model.is_empty()).collect()
+}
+
 /// One place in the order of a column. They sort as their keys do within a run's row.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct OrderedValue<'a> {
@@ -215,8 +241,6 @@ fn ordered_values(row: &RunRow) -> Vec<OrderedValue<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
     use redb::backends::InMemoryBackend;
     use redb::{Database, ReadableDatabase};

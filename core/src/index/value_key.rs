@@ -42,6 +42,11 @@ pub const fn integer(value: i64) -> [u8; 8] {
     (value as u64 ^ (1 << 63)).to_be_bytes()
 }
 
+/// The integer of the eight bytes that [`integer`] made.
+pub const fn from_integer(bytes: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
+}
+
 /// The place of NaN: after all numbers, and apart from them for those who ask for numbers.
 pub const NAN: [u8; 8] = [u8::MAX; 8];
 

@@ -5,10 +5,17 @@
 //! often than changed.
 
 mod document;
+mod evaluation_dataset;
+mod logged_model;
+mod scorer;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::document::DocumentRow;
+pub use self::evaluation_dataset::{DatasetRecord, DatasetSummary, EvaluationDataset};
+pub use self::logged_model::{LoggedModel, ModelStatus};
+pub(crate) use self::scorer::version_json;
+pub use self::scorer::{Scorer, ScorerVersion};
 use crate::clock::Clock;
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 

@@ -183,20 +183,23 @@ impl Filter<'_> {
                     self.number(right).ok_or_else(|| SearchError::MetricNeedsNumber(found()))?;
                 return number_condition(comparator, value);
             }
+            (FieldKind::Param | FieldKind::Tag, _) if schema.lenient && self.is_list(right) => {
+                return list_condition(comparator, self.list(right)?);
+            }
             (FieldKind::Param, _) => {
                 let what = "parameter (e.g. 'my-value')";
-                let value = self.text_value(right, what)?;
+                let value = self.text_value(schema, right, what)?;
                 return text_condition(comparator, value, NULLABLE_COMPARATORS);
             }
             (FieldKind::Tag, _) => {
-                let value = self.text_value(right, "tag (e.g. 'my-value')")?;
+                let value = self.text_value(schema, right, "tag (e.g. 'my-value')")?;
                 return text_condition(comparator, value, NULLABLE_COMPARATORS);
             }
             (FieldKind::Dataset, _) if self.is_list(right) => {
                 return list_condition(comparator, self.list(right)?);
             }
             (FieldKind::Dataset, _) => {
-                let value = self.text_value(right, "dataset attributes")?;
+                let value = self.text_value(schema, right, "dataset attributes")?;
                 return text_condition(comparator, value, LISTED_COMPARATORS);
             }
             (FieldKind::Attribute, attribute) => {
@@ -221,13 +224,13 @@ impl Filter<'_> {
                 list_condition(comparator, self.list(right)?)
             }
             AttributeKind::Text | AttributeKind::ListedText => {
-                let value = self.text_value(right, "attributes")?;
+                let value = self.text_value(schema, right, "attributes")?;
                 text_condition(comparator, value, LISTED_COMPARATORS)
             }
             AttributeKind::DecimalId => {
                 let values = match self.is_list(right) {
                     true => self.list(right)?,
-                    false => vec![self.text_value(right, "attributes")?],
+                    false => vec![self.text_value(schema, right, "attributes")?],
                 };
                 id_condition(&named.key, comparator, values)
             }
@@ -244,8 +247,16 @@ impl Filter<'_> {
         self.kind(operand.start) == Some(Kind::Open)
     }
 
-    fn text_value(&self, operand: &Operand, what: &'static str) -> Result<String, SearchError> {
+    fn text_value<A>(
+        &self,
+        schema: &Schema<A>,
+        operand: &Operand,
+        what: &'static str,
+    ) -> Result<String, SearchError> {
         let source = self.source(operand);
+        if schema.lenient && self.number(operand).is_some() {
+            return Ok(source.to_owned());
+        }
         if !matches!(self.kind(operand.start), Some(Kind::Text | Kind::Identifier)) {
             return Err(SearchError::NeedsText { what, found: source.to_owned() });
         }

@@ -11,9 +11,11 @@ mod column_range;
 mod condition;
 mod documents;
 mod error;
+mod evaluation_datasets;
 mod experiments;
 mod filter;
 mod lexer;
+mod logged_models;
 mod models;
 mod order;
 mod pattern;
@@ -26,8 +28,13 @@ mod sort_key;
 pub use condition::{Condition, Relation};
 pub use documents::{FieldValue, PageStart, RowPage, RowQuery, Searched, search_rows};
 pub use error::SearchError;
+pub use evaluation_datasets::{DatasetAttribute, EVALUATION_DATASETS, search_datasets};
 pub use experiments::{ExperimentQuery, search_experiments};
 pub use filter::{Clause, parse_filter};
+pub use logged_models::{
+    DatasetFilter, LOGGED_MODELS, LoggedModelAttribute, LoggedModelOrder, LoggedModelPage,
+    LoggedModelQuery, search_logged_models,
+};
 pub use models::{MODEL_VERSIONS, ModelAttribute, REGISTERED_MODELS, VersionAttribute};
 pub use order::{Order, parse_order};
 pub use pattern::Pattern;

@@ -44,6 +44,7 @@ pub const REGISTERED_MODELS: Schema<ModelAttribute> = Schema {
         orders("last_updated_timestamp", ModelAttribute::LastUpdateTime, AttributeKind::Integer),
     ],
     orders_by: &[FieldKind::Attribute],
+    lenient: false,
     nullable: (&[FieldKind::Tag], "tags"),
     wording: Wording { bare_orders: Some("'name', 'timestamp'"), ..Wording::OF_REGISTRY },
 };
@@ -61,6 +62,7 @@ pub const MODEL_VERSIONS: Schema<VersionAttribute> = Schema {
         orders("last_updated_timestamp", VersionAttribute::LastUpdateTime, AttributeKind::Integer),
     ],
     orders_by: &[FieldKind::Attribute],
+    lenient: false,
     nullable: (&[FieldKind::Tag], "tags"),
     wording: Wording::OF_REGISTRY,
 };

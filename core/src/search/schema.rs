@@ -106,6 +106,8 @@ pub struct Schema<A: 'static> {
     pub(super) valid_entities: &'static str,
     pub(super) attributes: &'static [AttributeName<A>],
     pub(super) orders_by: &'static [FieldKind],
+    /// Whether params and tags are also compared with lists, and texts with plain numbers.
+    pub(super) lenient: bool,
     /// The kinds that can be absent, and how to call them.
     pub(super) nullable: (&'static [FieldKind], &'static str),
     /// How MLflow puts the errors, which differs from search to search.
@@ -197,6 +199,7 @@ pub const RUNS: Schema<RunAttribute> = Schema {
         both("artifact_uri", RunAttribute::ArtifactUri, AttributeKind::Text),
     ],
     orders_by: &[FieldKind::Metric, FieldKind::Param, FieldKind::Tag, FieldKind::Attribute],
+    lenient: false,
     nullable: (&[FieldKind::Param, FieldKind::Tag], "tags and params"),
     wording: Wording::OF_TRACKING,
 };
@@ -216,6 +219,7 @@ pub const EXPERIMENTS: Schema<ExperimentAttribute> = Schema {
         both("last_update_time", ExperimentAttribute::LastUpdateTime, AttributeKind::Integer),
     ],
     orders_by: &[FieldKind::Attribute],
+    lenient: false,
     nullable: (&[FieldKind::Tag], "tags"),
     wording: Wording::OF_TRACKING,
 };
@@ -251,6 +255,12 @@ impl<A: Copy> Schema<A> {
             return Err(SearchError::Unorderable(named.kind.as_str()));
         }
         Ok(named)
+    }
+
+    /// The attribute of a name, if rows can be sorted by it.
+    pub fn attribute_to_order_by(&self, name: &str) -> Option<A> {
+        let known = self.attributes.iter().find(|known| known.name == name && known.orders);
+        known.map(|known| known.attribute)
     }
 
     fn lookup(

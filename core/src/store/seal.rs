@@ -16,8 +16,8 @@ use super::{Store, StoreError, durable, meta};
 use crate::act::Act;
 use crate::artifact::ArtifactContent;
 use crate::clock::{Clock, UnixMillis};
-use crate::document::{self, ChangeContent, DocumentEdit};
-use crate::edit::Edit;
+use crate::document::{self, ChangeContent, DocumentEdit, Put, Scalar};
+use crate::edit::{Edit, MAX_EDIT_BYTES};
 use crate::entry::Entry;
 use crate::ids::{DocumentId, RunId};
 use crate::membership::PlacedAct;
@@ -27,13 +27,19 @@ use crate::series::{self, SeriesPoints};
 
 /// An entry's body is closed when it is this long before compression.
 const BODY_BYTES: usize = 1 << 20;
+/// A change is closed when its edits are this long: more go to a further one. A change can hold
+/// [twice as much](MAX_CONTENT_BYTES), and one edit is never longer than this.
+const CHANGE_BYTES: usize = MAX_EDIT_BYTES;
+/// What a put takes beside its key and value, at most.
+const PUT_BYTES: usize = 32;
 /// Points of one operation: more go to a further one.
 const POINTS_PER_OPERATION: usize = 1 << 16;
 
 /// What the edits come to, by what they touch, in the order it was first touched.
 #[derive(Default)]
 struct Gathered {
-    documents: Vec<(DocumentId, DocumentEdit)>,
+    /// Each with its length. A document may be there several times, in order.
+    documents: Vec<(DocumentId, DocumentEdit, usize)>,
     document_places: HashMap<DocumentId, usize>,
     runs: Vec<(RunId, Vec<SeriesPoints>)>,
     run_places: HashMap<RunId, usize>,
@@ -67,13 +73,17 @@ impl Gathered {
     }
 
     fn add_document(&mut self, document: DocumentId, edit: &DocumentEdit) {
-        let next = self.documents.len();
-        let at = *self.document_places.entry(document).or_insert(next);
-        if at == next {
-            self.documents.push((document, edit.clone()));
+        let (next, bytes) = (self.documents.len(), edit_bytes(edit));
+        let at = self.document_places.entry(document).or_insert(next);
+        if self.documents.get(*at).is_some_and(|(.., held)| held + bytes > CHANGE_BYTES) {
+            *at = next;
+        }
+        if *at == next {
+            self.documents.push((document, edit.clone(), bytes));
             return;
         }
-        let held = &mut self.documents[at].1;
+        let (_, held, held_bytes) = &mut self.documents[*at];
+        *held_bytes += bytes;
         held.puts.extend(edit.puts.iter().cloned());
         if edit.description.is_some() {
             held.description.clone_from(&edit.description);
@@ -165,7 +175,7 @@ impl Store {
             let content = act.encode();
             operations.push(self.operation(OperationKind::Act, DocumentId::WORKSPACE, content));
         }
-        for (document, edit) in gathered.documents {
+        for (document, edit, _) in gathered.documents {
             let Some(kind) = document.kind() else { continue };
             let failed = |source| StoreError::Document { document, source: Box::new(source) };
             let held = applier.snapshot(&document)?;
@@ -233,6 +243,16 @@ impl Store {
         }
         Ok(entries)
     }
+}
+
+/// About how long an edit is in a change, and not less.
+fn edit_bytes(edit: &DocumentEdit) -> usize {
+    let put = |put: &Put| {
+        let value = put.value.as_ref().and_then(Scalar::as_text).map_or(0, str::len);
+        PUT_BYTES + put.key.len() + value
+    };
+    let description = edit.description.as_ref().map_or(0, String::len);
+    description + edit.puts.iter().map(put).sum::<usize>()
 }
 
 /// Splits the series of a run so that no part has too many points for one operation.

@@ -14,7 +14,7 @@ use super::batch::{decode_chunk, series_name};
 use super::journals::{self, JournalRow};
 use super::tables::{
     ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
-    LOOKUPS, META, RUN_NUMBERS, RUNS, SERIES, VALUES, WAITING,
+    LOOKUPS, META, MODEL_RUNS, RUN_NUMBERS, RUNS, SERIES, VALUES, WAITING,
 };
 use crate::act::Act;
 use crate::clock::Clock;
@@ -23,7 +23,7 @@ use crate::ids::{
     BlobHash, DocumentId, DocumentKind, EntryHash, ExperimentId, JournalId, RunId, WorkspaceId,
 };
 use crate::index::value_key::{self, Column};
-use crate::index::{LookupKey, document_of};
+use crate::index::{Lookup, LookupKey, by_experiment, document_of, time_of};
 use crate::membership::{Membership, PlacedAct};
 use crate::operation::Operation;
 use crate::rows::{ArtifactRow, DocumentRow, ExperimentRow, MetricContext, Point, RunRow};
@@ -468,6 +468,38 @@ impl Snapshot {
     pub(super) fn lookup_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let keys = self.txn.open_table(LOOKUPS)?;
         keys.range::<&[u8]>(..)?.map(|item| Ok(item?.0.value().to_vec())).collect()
+    }
+
+    /// The documents whose keys have this head and end in a time, with the time, in order.
+    pub(crate) fn find_timed(
+        &self,
+        head: &LookupKey,
+    ) -> Result<impl Iterator<Item = Result<(i64, DocumentId), StoreError>> + use<>, StoreError>
+    {
+        let end = head.end();
+        let keys = self.txn.open_table(LOOKUPS)?;
+        let keys = keys.range::<&[u8]>(head.as_bytes()..end.as_slice())?;
+        let damaged = || StoreError::NotOurs("a key of the index is damaged; rebuild the index");
+        Ok(keys.map(move |item| {
+            let key = item?.0;
+            time_of(key.value()).zip(document_of(key.value())).ok_or_else(damaged)
+        }))
+    }
+
+    /// The scorers of an experiment, by name.
+    pub fn scorers_of(&self, experiment: ExperimentId) -> Result<Vec<DocumentRow>, StoreError> {
+        let mut rows = Vec::new();
+        for document in self.find(&by_experiment(Lookup::ScorersOfExperiment, experiment))? {
+            rows.extend(self.document(&document?)?);
+        }
+        Ok(rows)
+    }
+
+    /// The local numbers of the runs that logged a metric of a logged model.
+    pub(crate) fn runs_measuring(&self, model_id: &str) -> Result<Vec<u32>, StoreError> {
+        let table = self.txn.open_table(MODEL_RUNS)?;
+        let runs = table.range((model_id, 0)..=(model_id, u32::MAX))?;
+        runs.map(|item| Ok(item?.0.value().1)).collect()
     }
 
     /// How much of what there is.

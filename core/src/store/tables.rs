@@ -46,6 +46,9 @@ pub(crate) const RUN_NUMBERS: TableDefinition<&[u8; 16], u32> =
 pub(crate) const KEYS: TableDefinition<&str, u32> = TableDefinition::new("index-keys-1");
 /// Keys that order runs by what people order by; see `index::value_key`.
 pub(crate) const VALUES: TableDefinition<&[u8], ()> = TableDefinition::new("index-values-1");
+/// (logged model, run number) of every run that logged a metric of the model.
+pub(crate) const MODEL_RUNS: TableDefinition<(&str, u32), ()> =
+    TableDefinition::new("index-model-runs-1");
 /// The row of a document that is neither a run nor an experiment.
 pub(crate) const DOCUMENT_ROWS: TableDefinition<&[u8; 17], &[u8]> =
     TableDefinition::new("index-documents-1");
@@ -69,6 +72,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(RUN_NUMBERS)?;
     txn.open_table(KEYS)?;
     txn.open_table(VALUES)?;
+    txn.open_table(MODEL_RUNS)?;
     txn.open_table(DOCUMENT_ROWS)?;
     txn.open_table(LOOKUPS)?;
     Ok(())
@@ -87,6 +91,7 @@ pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(RUN_NUMBERS)?;
     txn.delete_table(KEYS)?;
     txn.delete_table(VALUES)?;
+    txn.delete_table(MODEL_RUNS)?;
     txn.delete_table(DOCUMENT_ROWS)?;
     txn.delete_table(LOOKUPS)?;
     Ok(())

@@ -1,5 +1,8 @@
 //! Stories of stores: writing, sealing, meeting, crashing, rebuilding.
 
+mod evaluation;
+mod logged_models;
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -207,6 +207,7 @@ fn outcome(batch: &mut Batch<'_>, answer: Answer) -> Result<Outcome, StoreError>
         Answer::Done => Outcome::Done,
         Answer::Experiment(id) => Outcome::Experiment(batch.experiment(id)?.expect(gone).clone()),
         Answer::Run(id) => Outcome::Run(Box::new(batch.run(&id)?.expect(gone).clone())),
+        Answer::Records(counts) => Outcome::Records(counts),
         Answer::Document(id) => {
             Outcome::Document(Box::new(batch.documents()?.row(&id)?.expect(gone).clone()))
         }

@@ -3,13 +3,18 @@
 //! Invariants: planning changes nothing; what is refused has no edits; what is planned is applied
 //! in the same transaction, so that nothing comes between.
 
+mod evaluation;
+mod logged_models;
+
 use super::StoreError;
 use super::batch::Batch;
-use crate::action::{Action, ExperimentChange, LogBatch, NewRun, ParamChange, Refusal, RunChange};
+use crate::action::{
+    Action, ExperimentChange, LogBatch, NewRun, ParamChange, RecordCounts, Refusal, RunChange,
+};
 use crate::clock::Clock;
 use crate::document::{Container, DocumentEdit};
 use crate::edit::{Edit, MAX_EDIT_BYTES};
-use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use crate::ids::{BlobHash, DocumentId, DocumentKind, ExperimentId, RunId};
 use crate::index::fields::{self, info};
 use crate::rows::{
     DatasetInput, ExperimentRow, KeyValue, Lifecycle, ModelInput, ModelOutput, RunRow, lookup,
@@ -22,6 +27,7 @@ pub(super) enum Answer {
     Experiment(ExperimentId),
     Run(RunId),
     Document(DocumentId),
+    Records(RecordCounts),
 }
 
 /// The edits that carry out an action.
@@ -52,6 +58,15 @@ pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Plann
         Action::DeleteRunTag { id, key } => delete_run_tag(batch, id, key),
         Action::LogInputs { id, datasets, models } => log_inputs(batch, id, &datasets, &models),
         Action::LogOutputs { id, models } => log_outputs(batch, id, &models),
+        Action::CreateLoggedModel(new) => logged_models::create(batch, clock, &new),
+        Action::UpdateLoggedModel { document, change } => {
+            logged_models::update(batch, clock, document, &change)
+        }
+        Action::CreateDataset(new) => evaluation::create_dataset(clock, &new),
+        Action::UpdateDataset { document, change } => {
+            evaluation::update_dataset(batch, clock, document, change)
+        }
+        Action::ChangeScorer(action) => evaluation::change_scorer(batch, clock, action),
         Action::PutArtifact { owner, path, blob, size } => {
             put_artifact(batch, owner, path, blob, size)
         }
@@ -187,14 +202,21 @@ fn experiment_edit(
     Ok(edit)
 }
 
-fn create_run(batch: &mut Batch<'_>, new: &NewRun) -> Planned {
-    let Some(experiment) = batch.experiment(new.experiment)? else {
-        return Ok(Err(Refusal::NoSuchExperiment(new.experiment)));
+fn active_experiment<'a>(batch: &'a mut Batch<'_>, id: ExperimentId) -> Planned<&'a ExperimentRow> {
+    let Some(experiment) = batch.experiment(id)? else {
+        return Ok(Err(Refusal::NoSuchExperiment(id)));
     };
     if experiment.lifecycle != Lifecycle::Active {
-        let (id, is) = (new.experiment, experiment.lifecycle);
-        return Ok(Err(Refusal::WrongExperimentState { id, is }));
+        return Ok(Err(Refusal::WrongExperimentState { id, is: experiment.lifecycle }));
     }
+    Ok(Ok(experiment))
+}
+
+fn create_run(batch: &mut Batch<'_>, new: &NewRun) -> Planned {
+    let experiment = match active_experiment(batch, new.experiment)? {
+        Ok(experiment) => experiment,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     let reference = experiment.document.reference();
     let mut edit = DocumentEdit { puts: Vec::new(), description: new.description.clone() };
     edit.set(Container::Info, info::EXPERIMENT, reference.as_str());
@@ -349,11 +371,18 @@ fn log_outputs(batch: &mut Batch<'_>, id: RunId, models: &[ModelOutput]) -> Plan
     done(run_edit(id, edit).into_iter().collect())
 }
 
-/// An owner that is not a run needs no check: the workspace is always there.
+/// The workspace needs no check: it is always there.
 fn owner_exists(batch: &mut Batch<'_>, owner: DocumentId) -> Planned<()> {
-    match owner.as_run() {
-        Some(run) => Ok(known_run(batch, run)?.map(|_| ())),
-        None => Ok(Ok(())),
+    match owner.kind() {
+        Some(DocumentKind::Workspace) => Ok(Ok(())),
+        Some(DocumentKind::Run) => {
+            let run = owner.as_run().expect("the kind is a run's");
+            Ok(known_run(batch, run)?.map(|_| ()))
+        }
+        _ => {
+            let row = batch.documents()?.row(&owner)?;
+            Ok(row.map(|_| ()).ok_or(Refusal::NoSuchDocument(owner)))
+        }
     }
 }
 

@@ -54,19 +54,22 @@ fn has_drive(path: &str) -> bool {
         || head.eq_ignore_ascii_case("file")
 }
 
+/// The folder of an experiment's logged models.
+pub(crate) const MODELS_FOLDER: &str = "models";
+
 /// A place below the artifact root, by who owns what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The root of all, or an experiment's folder in it: folders of runs, and what the workspace
-    /// owns there.
+    /// A folder of runs' and models' folders and of what the workspace owns: the root of all, an
+    /// experiment's or that of an experiment's models.
     Above {
-        /// The experiment, unless it is the root of all.
-        experiment: Option<String>,
+        /// The folder's path; empty for the root of all.
+        folder: String,
     },
-    /// A run's folder, which has one element: `artifacts`.
-    Run {
-        /// The run.
-        run: RunId,
+    /// A run's or a model's folder, which has one element: `artifacts`.
+    Owner {
+        /// The run or the model.
+        owner: DocumentId,
     },
     /// Something that an owner has at a path; an empty path is the owner's root.
     Owned {
@@ -81,34 +84,43 @@ impl Place {
     /// The place of a path that [`parse`] let through.
     pub(crate) fn of(path: &str) -> Self {
         let workspace = || Self::Owned { owner: DocumentId::WORKSPACE, path: path.to_owned() };
-        let mut parts = path.splitn(4, '/');
+        let above = || Self::Above { folder: path.to_owned() };
+        let mut parts = path.splitn(3, '/');
         let experiment = parts.next().unwrap_or_default();
-        if experiment.is_empty() {
-            return Self::Above { experiment: None };
-        }
         if !experiment.bytes().all(|byte| byte.is_ascii_digit()) {
             return workspace();
         }
-        let Some(run) = parts.next() else {
-            return Self::Above { experiment: Some(experiment.to_owned()) };
+        let (owner, rest) = match (parts.next(), parts.next()) {
+            (None, _) | (Some(MODELS_FOLDER), None) => return above(),
+            (Some(MODELS_FOLDER), Some(rest)) => {
+                let (model, rest) = split(rest);
+                (DocumentId::from_logged_model(model), rest)
+            }
+            // Only the form that ids are written in: otherwise two paths would mean one place.
+            (Some(run), rest) => {
+                let id = run.parse::<RunId>().ok().filter(|id| id.to_string() == run);
+                (id.map(DocumentId::run), rest)
+            }
         };
-        // Only the form that ids are written in: otherwise two paths would mean one place.
-        let Some(run) = run.parse::<RunId>().ok().filter(|id| id.to_string() == run) else {
-            return workspace();
-        };
-        match (parts.next(), parts.next()) {
-            (None, _) => Self::Run { run },
-            (Some("artifacts"), rest) => Self::Owned {
-                owner: DocumentId::run(run),
-                path: rest.unwrap_or_default().to_owned(),
-            },
+        match (owner, rest.map(split)) {
+            (Some(owner), None) => Self::Owner { owner },
+            (Some(owner), Some(("artifacts", path))) => {
+                Self::Owned { owner, path: path.unwrap_or_default().to_owned() }
+            }
             _ => workspace(),
         }
     }
 }
 
+/// The first part of a path, and the rest.
+fn split(path: &str) -> (&str, Option<&str>) {
+    path.split_once('/').map_or((path, None), |(head, rest)| (head, Some(rest)))
+}
+
 #[cfg(test)]
 mod tests {
+    use runmesh_core::ids::DocumentKind;
+
     use super::*;
 
     #[test]
@@ -157,19 +169,32 @@ mod tests {
     }
 
     #[test]
-    fn a_runs_artifacts_are_the_runs_and_the_rest_the_workspaces() {
+    fn artifacts_of_runs_and_models_are_theirs_and_the_rest_the_workspaces() {
         let run = RunId::new([0xab; 16]);
         let owned = |owner, path: &str| Place::Owned { owner, path: path.to_owned() };
         let of_run = |path| owned(DocumentId::run(run), path);
         let of_workspace = |path| owned(DocumentId::WORKSPACE, path);
-        assert_eq!(Place::of(""), Place::Above { experiment: None });
-        assert_eq!(Place::of("12"), Place::Above { experiment: Some("12".to_owned()) });
-        assert_eq!(Place::of(&format!("12/{run}")), Place::Run { run });
+        for folder in ["", "12", "12/models"] {
+            assert_eq!(Place::of(folder), Place::Above { folder: folder.to_owned() });
+        }
+        let owner = DocumentId::run(run);
+        assert_eq!(Place::of(&format!("12/{run}")), Place::Owner { owner });
         assert_eq!(Place::of(&format!("12/{run}/artifacts")), of_run(""));
         assert_eq!(Place::of(&format!("12/{run}/artifacts/a/b")), of_run("a/b"));
+        let owner = DocumentId::new(DocumentKind::LoggedModel, [0xab; 16]);
+        let model = format!("12/models/{}", owner.as_logged_model().expect("a logged model"));
+        assert_eq!(Place::of(&model), Place::Owner { owner });
+        assert_eq!(Place::of(&format!("{model}/artifacts/a/b")), owned(owner, "a/b"));
         let upper = format!("12/{}/artifacts", run.to_string().to_uppercase());
         let trace = format!("12/{run}/traces/x");
-        for path in ["models/x", "12/models/m-1/artifacts/f", upper.as_str(), trace.as_str()] {
+        let elsewhere = format!("{model}/x");
+        for path in [
+            "models/x",
+            "12/models/m-1/artifacts/f",
+            elsewhere.as_str(),
+            upper.as_str(),
+            trace.as_str(),
+        ] {
             assert_eq!(Place::of(path), of_workspace(path));
         }
     }

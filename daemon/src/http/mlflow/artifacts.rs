@@ -15,13 +15,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use runmesh_core::action::Action;
 use runmesh_core::ids::DocumentId;
-use runmesh_core::rows::ArtifactRow;
+use runmesh_core::rows::{ArtifactRow, LoggedModel};
 use runmesh_core::store::{ArtifactEntry, Snapshot};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::io::StreamReader;
 
-use super::artifact_path::{self, Place};
+use super::artifact_path::{self, MODELS_FOLDER, Place};
 use super::error::{ApiError, ErrorCode};
 use super::message::{Message, missing};
 use super::render::{self, FileJson, Page};
@@ -77,7 +77,11 @@ pub(super) async fn download(
 }
 
 /// Sends the file at a path of the proxy.
-async fn send(app: &Arc<App>, path: String, headers: &HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn send(
+    app: &Arc<App>,
+    path: String,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
     let place = Place::of(&path);
     let found = read(app, move |snapshot| at(snapshot, place)).await?;
     match found {
@@ -102,7 +106,7 @@ fn at(snapshot: &Snapshot, place: Place) -> Result<Found, ApiError> {
         return Ok(Found::File(row));
     }
     // The root of all is always there.
-    let is_root = matches!(place, Place::Above { experiment: None });
+    let is_root = matches!(&place, Place::Above { folder } if folder.is_empty());
     let is_folder = is_root || !entries(snapshot, place)?.is_empty();
     Ok(if is_folder { Found::Folder } else { Found::Nothing })
 }
@@ -111,33 +115,28 @@ fn at(snapshot: &Snapshot, place: Place) -> Result<Found, ApiError> {
 fn entries(snapshot: &Snapshot, place: Place) -> Result<Vec<ArtifactEntry>, ApiError> {
     Ok(match place {
         Place::Owned { owner, path } => snapshot.artifacts_in(owner, &path)?,
-        Place::Run { run } => {
-            let any = !snapshot.artifacts_in(DocumentId::run(run), "")?.is_empty();
+        Place::Owner { owner } => {
+            let any = !snapshot.artifacts_in(owner, "")?.is_empty();
             let artifacts = ArtifactEntry::Folder("artifacts".to_owned());
             any.then_some(artifacts).into_iter().collect()
         }
-        Place::Above { experiment } => above(snapshot, experiment.as_deref())?,
+        Place::Above { folder } => above(snapshot, &folder)?,
     })
 }
 
-/// What the root of all, or an experiment's folder in it, holds. Nothing but a person looking
-/// around asks for this, so it has no index.
-fn above(snapshot: &Snapshot, experiment: Option<&str>) -> Result<Vec<ArtifactEntry>, ApiError> {
-    let mut entries =
-        snapshot.artifacts_in(DocumentId::WORKSPACE, experiment.unwrap_or_default())?;
+/// What a folder above those of runs and models holds. Nothing but a person looking around asks for
+/// this, so it has no index.
+fn above(snapshot: &Snapshot, folder: &str) -> Result<Vec<ArtifactEntry>, ApiError> {
+    let mut entries = snapshot.artifacts_in(DocumentId::WORKSPACE, folder)?;
+    let head = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let mut owners: Vec<_> =
         snapshot.all_artifacts()?.into_iter().map(|(owner, _)| owner).collect();
     owners.dedup();
-    for run in owners.iter().filter_map(DocumentId::as_run) {
-        let Some(row) = snapshot.run(&run)? else { continue };
-        let of_run = row.experiment.to_string();
-        match experiment {
-            None => entries.push(ArtifactEntry::Folder(of_run)),
-            Some(wanted) if wanted == of_run => {
-                entries.push(ArtifactEntry::Folder(format!("{of_run}/{run}")));
-            }
-            Some(_) => {}
-        }
+    for owner in owners {
+        let Some(root) = folder_of(snapshot, owner)? else { continue };
+        let Some(below) = root.strip_prefix(&head) else { continue };
+        let name = below.split('/').next().unwrap_or_default();
+        entries.push(ArtifactEntry::Folder(format!("{head}{name}")));
     }
     entries.sort_by_cached_key(|entry| match entry {
         ArtifactEntry::Folder(path) => path.clone(),
@@ -145,6 +144,18 @@ fn above(snapshot: &Snapshot, experiment: Option<&str>) -> Result<Vec<ArtifactEn
     });
     entries.dedup();
     Ok(entries)
+}
+
+/// The folder of a run or a model in the proxy.
+fn folder_of(snapshot: &Snapshot, owner: DocumentId) -> Result<Option<String>, ApiError> {
+    if let Some(run) = owner.as_run() {
+        let row = snapshot.run(&run)?;
+        return Ok(row.map(|row| format!("{}/{run}", row.experiment)));
+    }
+    let Some(id) = owner.as_logged_model() else { return Ok(None) };
+    let row = snapshot.document(&owner)?;
+    let experiment = row.as_ref().and_then(LoggedModel::of).and_then(|model| model.experiment());
+    Ok(experiment.map(|experiment| format!("{experiment}/{MODELS_FOLDER}/{id}")))
 }
 
 pub(super) async fn list(
@@ -171,7 +182,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, rest: Rest) -> Result<Re
     let path = parse_rest(rest)?;
     let (owner, path) = match Place::of(&path) {
         Place::Owned { owner, path } => (owner, path),
-        Place::Run { run } => (DocumentId::run(run), String::new()),
+        Place::Owner { owner } => (owner, String::new()),
         Place::Above { .. } => {
             let message = format!(
                 "'{path}' holds the artifacts of all runs of an experiment; delete those of each run"
@@ -194,28 +205,33 @@ pub(super) async fn no_multipart_download() -> ApiError {
     ApiError::new(ErrorCode::NotImplemented, message)
 }
 
-/// A run's artifact root as clients are told it, and its path in the proxy if it is there.
-fn root_of(snapshot: &Snapshot, run_id: &str) -> Result<(String, Option<String>), ApiError> {
+/// A run's artifact root, as clients are told it.
+fn root_of(snapshot: &Snapshot, run_id: &str) -> Result<String, ApiError> {
     let run = runs::find(snapshot, runs::parse_id(run_id)?)?;
     let mut locations = Locations::default();
     locations.add(snapshot, &run)?;
-    let uri = render::artifact_uri(&run, locations.of(&run));
+    Ok(render::artifact_uri(&run, locations.of(&run)))
+}
+
+/// The path in the proxy of something below an artifact root, if that is here.
+pub(super) fn path_below(root_uri: &str, path: &str) -> Result<String, ApiError> {
     // mlflow-artifacts:/path, or mlflow-artifacts://host/path
-    let path = uri.strip_prefix(PROXY).map(|rest| match rest.strip_prefix("//") {
-        Some(rest) => rest.split_once('/').map_or("", |(_, path)| path).to_owned(),
-        None => rest.trim_start_matches('/').to_owned(),
+    let root = root_uri.strip_prefix(PROXY).map(|rest| match rest.strip_prefix("//") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => rest.trim_start_matches('/'),
     });
-    Ok((uri, path))
+    let Some(root) = root else {
+        let message = format!("These artifacts are at {root_uri}, not at this server.");
+        return Err(ApiError::new(ErrorCode::NotImplemented, message));
+    };
+    artifact_path::parse(&format!("{root}/{path}"))
 }
 
-fn elsewhere(uri: &str) -> ApiError {
-    let message = format!("The artifacts of this run are at {uri}, not at this server.");
-    ApiError::new(ErrorCode::NotImplemented, message)
-}
-
-pub(super) async fn list_of_run(
-    State(app): State<Arc<App>>,
-    message: Message,
+/// Lists a folder below an artifact root.
+pub(super) fn list_below(
+    snapshot: &Snapshot,
+    root_uri: String,
+    folder: &str,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Listed {
@@ -223,18 +239,20 @@ pub(super) async fn list_of_run(
         #[serde(skip_serializing_if = "Vec::is_empty")]
         files: Vec<FileJson>,
     }
+    let path = path_below(&root_uri, folder)?;
+    let entries = entries(snapshot, Place::of(&path))?.into_iter();
+    let files = entries.map(|entry| named(entry, folder)).collect();
+    Ok(render::json(&Listed { root_uri, files }))
+}
+
+pub(super) async fn list_of_run(
+    State(app): State<Arc<App>>,
+    message: Message,
+) -> Result<Response, ApiError> {
     let fields = message.fields();
     let run_id = fields.run_id()?.to_owned();
     let folder = artifact_path::parse(fields.text("path")?.unwrap_or_default())?;
-    read(&app, move |snapshot| {
-        let (root_uri, root) = root_of(snapshot, &run_id)?;
-        let root = root.ok_or_else(|| elsewhere(&root_uri))?;
-        let path = artifact_path::parse(&format!("{root}/{folder}"))?;
-        let entries = entries(snapshot, Place::of(&path))?.into_iter();
-        let files = entries.map(|entry| named(entry, &folder)).collect();
-        Ok(render::json(&Listed { root_uri, files }))
-    })
-    .await
+    read(&app, move |snapshot| list_below(snapshot, root_of(snapshot, &run_id)?, &folder)).await
 }
 
 /// Downloads a file of a run: what MLflow's own page links to.
@@ -247,10 +265,6 @@ pub(super) async fn get_of_run(
     let fields = message.fields();
     let file = artifact_path::parse(fields.text("path")?.ok_or_else(|| missing("path"))?)?;
     let run_id = fields.run_id()?.to_owned();
-    let path = read(&app, move |snapshot| {
-        let (uri, root) = root_of(snapshot, &run_id)?;
-        let root = root.ok_or_else(|| elsewhere(&uri))?;
-        artifact_path::parse(&format!("{root}/{file}"))
-    });
+    let path = read(&app, move |snapshot| path_below(&root_of(snapshot, &run_id)?, &file));
     send(&app, path.await?, &headers).await
 }

@@ -20,6 +20,7 @@ use crate::WriteError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorCode {
     InvalidParameterValue,
+    BadRequest,
     /// As [`Self::InvalidParameterValue`], for a body that is larger than we read.
     BodyTooLarge,
     ResourceAlreadyExists,
@@ -45,6 +46,7 @@ impl ErrorCode {
             Self::InvalidParameterValue => {
                 (INVALID, StatusCode::BAD_REQUEST, Some((USER, INVALID)))
             }
+            Self::BadRequest => ("BAD_REQUEST", StatusCode::BAD_REQUEST, Some((USER, INVALID))),
             Self::BodyTooLarge => (INVALID, StatusCode::PAYLOAD_TOO_LARGE, Some((USER, INVALID))),
             Self::ResourceAlreadyExists => (
                 "RESOURCE_ALREADY_EXISTS",
@@ -135,10 +137,15 @@ impl From<Refusal> for ApiError {
             Refusal::NoSuchRun(id) => super::runs::no_such(id),
             Refusal::RunDeleted(id) => wrong_state("run", id, Lifecycle::Deleted),
             Refusal::ParamsChanged { run, changes } => changed_params(run, &changes),
-            Refusal::NoSuchTag { document, key } => no_such_tag(document, &key),
-            refusal @ (Refusal::PathTaken { .. } | Refusal::TooLarge { .. }) => {
-                Self::invalid(refusal.to_string())
+            Refusal::NoSuchDocument(document) => no_such_document(document),
+            Refusal::ModelParamsChanged { document, changes } => {
+                changed_model_params(document, &changes)
             }
+            Refusal::NoSuchTag { document, key } => no_such_tag(document, &key),
+            refusal @ (Refusal::PathTaken { .. }
+            | Refusal::TooLarge { .. }
+            | Refusal::TooMany { .. }
+            | Refusal::NoSuchScorer { .. }) => Self::invalid(refusal.to_string()),
         }
     }
 }
@@ -155,7 +162,18 @@ fn wrong_state(kind: &str, id: impl std::fmt::Display, is: Lifecycle) -> ApiErro
     ))
 }
 
+fn no_such_document(document: DocumentId) -> ApiError {
+    match document.as_logged_model() {
+        Some(model) => super::logged_models::no_such(model),
+        None => ApiError::absent(format!("There is no {document}")),
+    }
+}
+
 fn no_such_tag(document: DocumentId, key: &str) -> ApiError {
+    if let Some(model) = document.as_logged_model() {
+        let (key, model) = (python::repr(key), python::repr(&model));
+        return ApiError::absent(format!("No tag with key {key} found for model with ID {model}."));
+    }
     let owner = match (document.as_run(), document.as_experiment()) {
         (Some(run), _) => format!("run with id {run}"),
         (_, Some(experiment)) => format!("experiment with id {experiment}"),
@@ -175,6 +193,27 @@ pub(crate) fn changed_param(run: RunId, change: &ParamChange) -> ApiError {
 
 /// What MLflow says to a batch with params that were to be changed.
 fn changed_params(run: RunId, changes: &[ParamChange]) -> ApiError {
+    let changes = list_of_changes(changes);
+    ApiError::invalid(format!(
+        "Changing param values is not allowed. Params were already logged='{changes}' for run \
+         ID='{run}'."
+    ))
+}
+
+/// MLflow fails on any param that is there, with the text of its SQL statement.
+fn changed_model_params(document: DocumentId, changes: &[ParamChange]) -> ApiError {
+    let model = document.as_logged_model().unwrap_or_default();
+    ApiError::new(
+        ErrorCode::BadRequest,
+        format!(
+            "Changing param values is not allowed. Params were already logged='{}' for logged model \
+         ID='{model}'.",
+            list_of_changes(changes)
+        ),
+    )
+}
+
+fn list_of_changes(changes: &[ParamChange]) -> String {
     let change = |change: &ParamChange| {
         format!(
             "{{'key': {}, 'old_value': {}, 'new_value': {}}}",
@@ -184,11 +223,7 @@ fn changed_params(run: RunId, changes: &[ParamChange]) -> ApiError {
         )
     };
     let changes: Vec<String> = changes.iter().map(change).collect();
-    ApiError::invalid(format!(
-        "Changing param values is not allowed. Params were already logged='[{}]' for run \
-         ID='{run}'.",
-        changes.join(", ")
-    ))
+    format!("[{}]", changes.join(", "))
 }
 
 /// An error and what caused it, in one line.

@@ -26,6 +26,14 @@ pub(crate) const MAX_DATASET_SOURCE_CHARS: usize = 65_535;
 pub(crate) const MAX_DATASET_PROFILE_CHARS: usize = 16_777_215;
 pub(crate) const MAX_INPUT_TAG_KEY_CHARS: usize = 255;
 pub(crate) const MAX_INPUT_TAG_VALUE_CHARS: usize = 500;
+/// MLflow's own columns of logged models hold this many; its API does not say so.
+pub(crate) const MAX_LOGGED_MODEL_NAME_CHARS: usize = 500;
+pub(crate) const MAX_MODEL_TYPE_CHARS: usize = 500;
+pub(crate) const MAX_SOURCE_RUN_CHARS: usize = 256;
+pub(crate) const MAX_LOGGED_MODEL_KEY_CHARS: usize = 255;
+pub(crate) const MAX_SCORER_NAME_CHARS: usize = 256;
+/// What MySQL's TEXT holds, in which MLflow keeps these.
+pub(crate) const MAX_LOGGED_MODEL_VALUE_CHARS: usize = 65_535;
 /// MLflow's own columns hold this many; its API does not say so.
 pub(crate) const MAX_USER_CHARS: usize = 256;
 

@@ -152,6 +152,22 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether a field is there, whatever is in it.
+    pub(crate) fn has(self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.raw(name)?.is_some())
+    }
+
+    /// A flag.
+    pub(crate) fn flag(self, name: &str) -> Result<Option<bool>, ApiError> {
+        let Some(value) = self.scalar(name)? else { return Ok(None) };
+        match value {
+            Value::Bool(flag) => Ok(Some(*flag)),
+            Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+            _ => Err(wrong_type(name, value)),
+        }
+    }
+
     /// An integer.
     pub(crate) fn integer(self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.scalar(name)? else { return Ok(None) };

@@ -5,20 +5,25 @@
 
 pub(crate) mod artifact_path;
 mod artifacts;
+mod dataset_records;
 mod download;
 mod error;
+mod evaluation_datasets;
 mod experiments;
 mod history;
 mod inputs;
 mod limits;
 mod log;
+mod logged_models;
 mod message;
 mod page;
 mod python;
 mod render;
 mod run_name;
 mod runs;
+mod scorers;
 mod search;
+mod search_models;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -26,7 +31,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post, put};
 use runmesh_core::action::{Action, Outcome};
 use runmesh_core::store::Snapshot;
 
@@ -49,7 +54,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
             .nest(&format!("{prefix}/3.0/mlflow"), api.clone())
             .nest(&format!("{prefix}/2.0/mlflow-artifacts"), artifact_proxy());
     }
-    router
+    router.nest("/ajax-api/2.0/mlflow", page_only())
 }
 
 fn tracking() -> Router<Arc<App>> {
@@ -81,10 +86,68 @@ fn tracking() -> Router<Arc<App>> {
         .route("/metrics/get-history-bulk", get(history::get_bulk))
         .route("/metrics/get-history-bulk-interval", get(history::get_bulk_interval))
         .route("/artifacts/list", get(artifacts::list_of_run))
-        // No logged models can be created here yet, so a search finds none. The Python client asks
-        // before it downloads any artifact of a run.
-        .route("/logged-models/search", post(render::none))
+        .merge(logged_models())
+        .merge(evaluation_datasets())
+        .merge(scorers())
         .route("/server-info", get(server::info))
+}
+
+fn logged_models() -> Router<Arc<App>> {
+    let model =
+        get(logged_models::get).patch(logged_models::finalize).delete(logged_models::delete);
+    Router::new()
+        .route("/logged-models", post(logged_models::create))
+        .route("/logged-models/search", post(search_models::search))
+        .route("/logged-models/{model_id}", model)
+        .route("/logged-models/{model_id}/params", post(logged_models::log_params))
+        .route("/logged-models/{model_id}/tags", patch(logged_models::set_tags))
+        .route("/logged-models/{model_id}/tags/{key}", delete(logged_models::delete_tag))
+        .route(
+            "/logged-models/{model_id}/artifacts/directories",
+            get(logged_models::list_artifacts),
+        )
+}
+
+fn evaluation_datasets() -> Router<Arc<App>> {
+    let records =
+        get(dataset_records::get).post(dataset_records::upsert).delete(dataset_records::delete);
+    let search = get(evaluation_datasets::search).post(evaluation_datasets::search);
+    Router::new()
+        .route("/datasets/create", post(evaluation_datasets::create))
+        .route("/datasets/search", search)
+        .route(
+            "/datasets/{dataset_id}",
+            get(evaluation_datasets::get).delete(evaluation_datasets::delete),
+        )
+        .route("/datasets/{dataset_id}/tags", patch(evaluation_datasets::set_tags))
+        .route("/datasets/{dataset_id}/tags/{key}", delete(evaluation_datasets::delete_tag))
+        .route("/datasets/{dataset_id}/records", records)
+        .route("/datasets/{dataset_id}/experiment-ids", get(evaluation_datasets::experiment_ids))
+        .route(
+            "/datasets/{dataset_id}/add-experiments",
+            post(evaluation_datasets::add_to_experiments),
+        )
+        .route(
+            "/datasets/{dataset_id}/remove-experiments",
+            post(evaluation_datasets::remove_from_experiments),
+        )
+}
+
+fn scorers() -> Router<Arc<App>> {
+    Router::new()
+        .route("/scorers/register", post(scorers::register))
+        .route("/scorers/list", get(scorers::list))
+        .route("/scorers/versions", get(scorers::versions))
+        .route("/scorers/get", get(scorers::get))
+        .route("/scorers/delete", delete(scorers::delete))
+        .route("/scorers/online-configs", get(scorers::online_configs))
+        .route("/scorers/online-config", put(scorers::set_online_config))
+}
+
+/// What only MLflow's own page asks for.
+fn page_only() -> Router<Arc<App>> {
+    Router::new()
+        .route("/logged-models/{model_id}/artifacts/files", get(logged_models::get_artifact))
 }
 
 fn artifact_proxy() -> Router<Arc<App>> {

@@ -35,11 +35,6 @@ pub(crate) fn done() -> Response {
     json_bytes("{}")
 }
 
-/// Answers a search that finds nothing.
-pub(crate) async fn none() -> Response {
-    done()
-}
-
 /// A number that may be NaN or infinite.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Double(pub(crate) f64);
@@ -142,12 +137,17 @@ pub(crate) fn default_location(experiment: ExperimentId) -> String {
 
 /// Where a run's artifacts are, as clients are told. A query at the location's end stays there.
 pub(crate) fn artifact_uri(row: &RunRow, location: Option<&str>) -> String {
-    let Some(location) = location else {
-        return format!("mlflow-artifacts:/{}/{}/artifacts", row.experiment, row.id);
-    };
-    let (path, query) = location.split_at(location.find('?').unwrap_or(location.len()));
-    let path = path.strip_suffix('/').unwrap_or(path);
-    format!("{path}/{}/artifacts{query}", row.id)
+    match location {
+        None => format!("mlflow-artifacts:/{}/{}/artifacts", row.experiment, row.id),
+        Some(location) => below(location, &format!("{}/artifacts", row.id)),
+    }
+}
+
+/// A path below a location; a query at the location's end stays there.
+pub(crate) fn below(location: &str, path: &str) -> String {
+    let (root, query) = location.split_at(location.find('?').unwrap_or(location.len()));
+    let root = root.strip_suffix('/').unwrap_or(root);
+    format!("{root}/{path}{query}")
 }
 
 /// A run.

@@ -49,6 +49,18 @@ fn limit(given: i64) -> Result<usize, ApiError> {
     })
 }
 
+/// How many elements a page shall have, where asking for too many is a mistake.
+pub(super) fn page_limit(given: i64) -> Result<usize, ApiError> {
+    let limit = limit(given)?;
+    if limit > MAX_RESULTS {
+        return Err(ApiError::invalid(format!(
+            "Invalid value {limit} for parameter 'max_results' supplied. It must be at most \
+             {MAX_RESULTS}"
+        )));
+    }
+    Ok(limit)
+}
+
 /// The token of the page after one of `limit` elements from `offset`, if there is `more`.
 fn next(more: bool, offset: usize, limit: usize) -> Option<String> {
     more.then(|| page::token(offset + limit))
@@ -136,13 +148,7 @@ pub(super) async fn experiments(
 }
 
 fn experiment_query(fields: Fields<'_>) -> Result<(usize, ExperimentQuery), ApiError> {
-    let limit = limit(fields.integer("max_results")?.unwrap_or_default())?;
-    if limit > MAX_RESULTS {
-        return Err(ApiError::invalid(format!(
-            "Invalid value {limit} for parameter 'max_results' supplied. It must be at most \
-             {MAX_RESULTS}"
-        )));
-    }
+    let limit = page_limit(fields.integer("max_results")?.unwrap_or_default())?;
     let (offset, start) = page::start(fields.text("page_token")?)?;
     let mut rows = RowQuery {
         clauses: parse_filter(&EXPERIMENTS, fields.text("filter")?.unwrap_or_default())?,
