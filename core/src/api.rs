@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::table::{
-    Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, NewExperiment, RunsUpdate,
-    TablePage, TableQuery, TableRow,
+    Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, Group, GroupQuery, Groups,
+    NewExperiment, RunsUpdate, SavedView, Spread, TablePage, TableQuery, TableRow, ViewUpdate,
 };
 pub use crate::act::Role;
 use crate::ids::{BlobHash, DeviceId, RunId, WorkspaceId};

@@ -54,6 +54,7 @@ class Device:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.with_name(f"{home.name}.log")
         self.process: subprocess.Popen | None = None
+        self.require_token = "false"
 
     def command(self, *arguments: str) -> list[str]:
         return [str(BINARY), "--home", str(self.home), *arguments]
@@ -61,7 +62,8 @@ class Device:
     def spawn(self, *flags: str) -> subprocess.Popen:
         """Starts the daemon without waiting for it."""
         assert self.process is None, f"{self.name} is up already"
-        up = self.command("up", "--http", f"127.0.0.1:{self.port}", "--name", self.name, "--require-token", "false")
+        up = self.command("up", "--http", f"127.0.0.1:{self.port}", "--name", self.name)
+        up += ["--require-token", self.require_token]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*up, *flags], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         return self.process

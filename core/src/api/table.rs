@@ -193,3 +193,78 @@ pub struct Curve {
     /// Values.
     pub values: Vec<Value>,
 }
+
+/// `POST runs/groups`: runs taken together by what they have in a column.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupQuery {
+    /// Experiments to search, by name or id; none means all that are not deleted.
+    #[serde(default)]
+    pub experiments: Vec<String>,
+    /// What to find, in MLflow's search language; empty finds all.
+    #[serde(default)]
+    pub filter: String,
+    /// Whether deleted runs are searched instead of those in use.
+    #[serde(default)]
+    pub deleted: bool,
+    /// The column: `params.KEY`, `tags.KEY` or `metrics.KEY`.
+    pub by: String,
+    /// Of which metrics to return the spread.
+    #[serde(default)]
+    pub metrics: Vec<String>,
+}
+
+/// The answer to `POST runs/groups`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Groups {
+    /// How many groups there are.
+    pub total: u64,
+    /// The largest of them, the largest first.
+    pub groups: Vec<Group>,
+}
+
+/// Runs that have the same in a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// What they have there; none for those that have nothing.
+    pub value: Option<Cell>,
+    /// How many they are.
+    pub runs: u64,
+    /// When the latest of them started.
+    pub latest_ms: i64,
+    /// The spread of each metric asked for, in the order asked; none where no run has a number.
+    pub metrics: Vec<Option<Spread>>,
+}
+
+/// How a metric is spread over runs. What is not finite does not count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// How many runs have a number.
+    pub count: u64,
+    /// Their mean.
+    pub mean: Value,
+    /// Their standard deviation, as of a sample; none of a single one.
+    pub deviation: Option<Value>,
+    /// The least.
+    pub min: Value,
+    /// The greatest.
+    pub max: Value,
+}
+
+/// An element of the answer to `GET views`: a view of the page that everyone in the workspace sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedView {
+    /// Its name.
+    pub name: String,
+    /// Its address within the page: what stands in the address bar from `#` on.
+    pub address: String,
+}
+
+/// `POST views`: saves a view under a name, or forgets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewUpdate {
+    /// The name.
+    pub name: String,
+    /// The address; none forgets the view.
+    #[serde(default)]
+    pub address: Option<String>,
+}

@@ -29,6 +29,9 @@ import { signal } from "./ui.js";
  *   params: Record<string, string>, tags: Record<string, string>, metrics: Record<string, Cell>,
  *   conflicted_params: string[], series: MetricSummary[], inputs: Dataset[],
  *   outputs: { model_id: string, step: number }[], artifacts: Artifact[] }} Run */
+/** @typedef {{ count: number, mean: Cell, deviation: Cell, min: Cell, max: Cell }} Spread */
+/** @typedef {{ total: number, groups: { value: Cell, runs: number, latest_ms: number, metrics: (Spread | null)[] }[] }} Groups */
+/** @typedef {{ name: string, address: string }} SavedView */
 /** @typedef {{ run: string, key: string, context: Context, total: number, steps: number[], times_ms: number[],
  *   values: Cell[] }} Curve */
 /** @typedef {{ runs: string[], name?: string, description?: string, set_tags?: Record<string, string>,
@@ -70,6 +73,8 @@ export function takeTokenFromLink() {
   if (!found) return;
   keepToken(found[1]);
   history.replaceState(null, "", "#/");
+  // Replacing the address tells nobody, so we do.
+  dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 function askForToken() {
@@ -145,6 +150,12 @@ export const api = {
   },
   /** @param {TableQuery} query @param {AbortSignal} [signal] @returns {Promise<TablePage>} */
   table: (query, signal) => post("runs/table", query, signal),
+  /** @param {{ experiments?: string[], filter?: string, deleted?: boolean, by: string, metrics: string[] }} query @returns {Promise<Groups>} */
+  groups: (query) => post("runs/groups", query),
+  /** @returns {Promise<SavedView[]>} */
+  views: () => get("views"),
+  /** @param {string} name @param {string | null} address null forgets the view */
+  saveView: (name, address) => post("views", { name, address }),
   /** @param {string} id @returns {Promise<Run>} */
   run: (id) => get(`runs/${part(id)}`),
   /** @param {RunsUpdate} update */

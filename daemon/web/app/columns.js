@@ -1,6 +1,7 @@
 // Columns of tables of runs: what they are called, and how the search language names them.
 //
-// A column is `metrics.KEY`, `params.KEY` or `tags.KEY`, as the API has it, or one of ATTRIBUTES.
+// A column is `metrics.KEY`, `params.KEY` or `tags.KEY`, as the API has it, one of ATTRIBUTES, or `curve.KEY`, which is
+// a metric's history drawn small.
 
 import { ago, duration, moment, number, toNumber } from "./format.js";
 
@@ -40,6 +41,11 @@ export const isMetric = (column) => column.startsWith("metrics.");
 /** @param {string} column */
 export const isAttribute = (column) => column in ATTRIBUTES;
 
+/** @param {string} column */
+export const isCurve = (column) => column.startsWith("curve.");
+/** Whether the table asks for its values with the rows. @param {string} column */
+export const isValue = (column) => !isAttribute(column) && !isCurve(column);
+
 /** What a person calls it. @param {string} column */
 export const title = (column) => ATTRIBUTES[column]?.title ?? split(column)[1];
 
@@ -48,6 +54,7 @@ export function field(column) {
   if (isAttribute(column)) return ATTRIBUTES[column].field;
   if (column === "name") return "attributes.run_name";
   const [kind, key] = split(column);
+  if (kind === "curve") return null;
   if (/^[A-Za-z_][\w.]*$/.test(key)) return `${kind}.${key}`;
   const quote = key.includes("`") ? '"' : "`";
   return `${kind}.${quote}${key}${quote}`;

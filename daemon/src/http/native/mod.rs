@@ -7,11 +7,13 @@ mod artifacts;
 mod curves;
 mod error;
 mod events;
+mod groups;
 mod manage;
 mod runs;
 mod status;
 mod table;
 mod update;
+mod views;
 
 use std::sync::Arc;
 
@@ -47,7 +49,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/curves", post(curves::curves))
         .route("/runs/search", post(runs::search))
         .route("/runs/table", post(table::table))
+        .route("/runs/groups", post(groups::groups))
         .route("/runs/update", post(update::runs))
+        .route("/views", get(views::list).post(views::save))
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/artifacts", get(artifacts::list))
         .route("/runs/{run}/artifact", get(artifacts::get).put(artifacts::put))

@@ -27,14 +27,14 @@ const MAX_VALUE_CHARS: usize = 8_000;
 /// The longest note, in characters: what MLflow's clients take back.
 const MAX_NOTE_CHARS: usize = 20_000;
 
-fn check(what: &'static str, text: &str, limit: usize) -> Result<(), Error> {
+pub(super) fn check(what: &'static str, text: &str, limit: usize) -> Result<(), Error> {
     match text.chars().nth(limit) {
         Some(_) => Err(Error::TooLong { what, limit }),
         None => Ok(()),
     }
 }
 
-fn check_not_empty(what: &'static str, text: &str, limit: usize) -> Result<(), Error> {
+pub(super) fn check_not_empty(what: &'static str, text: &str, limit: usize) -> Result<(), Error> {
     match text.trim().is_empty() {
         true => Err(Error::Empty { what }),
         false => check(what, text, limit),

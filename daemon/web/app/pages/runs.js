@@ -1,7 +1,7 @@
 // The runs of some experiments, or of all: as a table or as charts.
 
 import { api } from "../api.js";
-import { defaults, field, isAttribute, and } from "../columns.js";
+import { and, defaults, field, isValue } from "../columns.js";
 import { plural } from "../format.js";
 import { go, route, setQuery, target } from "../route.js";
 import { Rows } from "../rows.js";
@@ -11,11 +11,13 @@ import { ChosenBar } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
 import { download } from "../parts/download.js";
 import { FilterLine } from "../parts/filter.js";
+import { GroupBy, GroupTable } from "../parts/groups.js";
 import { Grid } from "../parts/grid.js";
 import { Icon } from "../parts/icons.js";
 import { ColumnPicker } from "../parts/picker.js";
 import { Sidebar } from "../parts/sidebar.js";
 import { Empty, Failure, FirstLines, Loading } from "../parts/small.js";
+import { Views } from "../parts/views.js";
 import { RunCharts } from "../charts/run-charts.js";
 
 /** What the address says the table shows. */
@@ -30,6 +32,7 @@ function asked() {
     columns: query.getAll("col"),
     pinned: query.getAll("pin"),
     view: query.get("view") ?? "table",
+    group: query.get("group") ?? "",
   };
 }
 
@@ -67,6 +70,7 @@ export function RunsPage() {
             <button aria-pressed=${!charts} onClick=${() => setQuery({ view: null })}><${Icon} name="table" />Table</button>
             <button aria-pressed=${charts} onClick=${() => setQuery({ view: "charts" })}><${Icon} name="chart" />Charts</button>
           </div>
+          <${Views} />
           <button onClick=${() => setPicking(true)} disabled=${!columns}><${Icon} name="columns" />Columns</button>
           <${Menu} label="More" face=${html`<${Icon} name="more" />`} class="square" end>
             <${MenuItem} icon="down" onClick=${() => rows && shown && download(rows, shown, "csv")}>Download as CSV<//>
@@ -78,11 +82,14 @@ export function RunsPage() {
         ${rows && shown && html`
           <div class="summary" role="status">
             ${rows.total.value !== null && html`<span>${plural(rows.total.value, now.deleted ? "deleted run" : "run")}</span>`}
+            ${columns && !charts && html`<${GroupBy} columns=${columns} value=${now.group} />`}
             ${now.deleted && html`<button class="chip" onClick=${() => setQuery({ deleted: null })}>deleted<${Icon} name="close" /></button>`}
           </div>
           ${charts
             ? html`<${RunCharts} rows=${rows} columns=${columns} />`
-            : html`<${Table} rows=${rows} shown=${shown} now=${now} ids=${ids} onColumns=${setShown} />`}
+            : now.group && columns
+              ? html`<${GroupTable} rows=${rows} by=${now.group} shown=${shown} filter=${now.filter} />`
+              : html`<${Table} rows=${rows} shown=${shown} now=${now} ids=${ids} onColumns=${setShown} />`}
         `}
         ${!rows && html`<${Loading} />`}
         <${ChosenBar} deleted=${now.deleted} onCharts=${() => setQuery({ view: "charts" })} />
@@ -95,7 +102,7 @@ export function RunsPage() {
 
 /** The rows that the address asks for, kept fresh. @param {string[]} ids @param {ReturnType<typeof asked>} now @param {string[] | null} shown */
 function useRows(ids, now, shown) {
-  const values = shown?.filter((column) => !isAttribute(column)).sort();
+  const values = shown?.filter(isValue).sort();
   const by = now.sort && field(now.sort.column);
   const query = values && {
     experiments: ids,
@@ -173,7 +180,11 @@ function Table({ rows, shown, now, ids, onColumns }) {
     const one = ids.length === 1 ? experiments.value?.find((each) => each.id === ids[0]) : undefined;
     return html`<${Empty} title="No runs yet"><p>They show here as they are logged. Nothing but the address has to change in your script:</p><${FirstLines} experiment=${one?.name} /><//>`;
   }
-  if (rows.total.value === null && error && error.code !== "invalid") return html`<${Failure} error=${error} />`;
+  if (rows.total.value === null && error?.code === "invalid") {
+    return html`<${Empty} title="The filter cannot be understood yet"><p>It speaks MLflow's search language: names like <code>metrics.loss</code> and <code>params.model</code>, compared with
+      <code>=</code> <code>!=</code> <code>&lt;</code> <code>></code> <code>LIKE</code> <code>IN</code>, joined by <code>and</code>. Texts stand in quotes, odd names in backticks.</p><//>`;
+  }
+  if (rows.total.value === null && error) return html`<${Failure} error=${error} />`;
   const pin = (/** @type {string} */ column) => {
     const pinned = now.pinned.includes(column) ? now.pinned.filter((one) => one !== column) : [...now.pinned, column];
     setQuery({ pin: pinned }, { replace: true });

@@ -44,7 +44,7 @@ export function ChosenBar({ deleted, onCharts }) {
   if (count === 0) return null;
   const runs = [...chosen.value];
   return html`
-    <div class="chosen" role="toolbar" aria-label="Chosen runs">
+    <div class="chosen-bar" role="toolbar" aria-label="Chosen runs">
       <strong>${plural(count, "run")} chosen</strong>
       <button onClick=${() => go(["compare"], { run: runs.slice(0, 50) })} disabled=${count < 2}><${Icon} name="compare" />Compare</button>
       <button onClick=${onCharts}><${Icon} name="chart" />Charts</button>

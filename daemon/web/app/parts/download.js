@@ -1,6 +1,6 @@
 // Files made here: what a table shows, as CSV or JSON.
 
-import { isAttribute } from "../columns.js";
+import { isValue } from "../columns.js";
 import { attempt, tell } from "../state.js";
 
 const PAGE = 5_000;
@@ -32,7 +32,7 @@ export const download = (rows, columns, form) =>
     }
     const at = new Map(rows.query.columns?.map((column, index) => [column, index]));
     const raw = (/** @type {import("../api.js").Row} */ run, /** @type {string} */ column) => run.values[at.get(column) ?? -1] ?? null;
-    const kept = columns.filter((column) => !isAttribute(column));
+    const kept = columns.filter(isValue);
     if (form === "json") {
       const objects = all.map(({ values, ...run }) => ({ ...run, ...Object.fromEntries(kept.map((column) => [column, values[at.get(column) ?? -1] ?? null])) }));
       save(new Blob([JSON.stringify(objects, null, 1)], { type: "application/json" }), "runs.json");

@@ -3,7 +3,8 @@
 // Keys, when the table has the focus: j and k or the arrows move, Enter opens, x or Space chooses, Home and End go
 // to the ends. Columns are sorted by a click on their name, moved by dragging it, and sized at its edge.
 
-import { ATTRIBUTES, clause, field, isAttribute, isMetric, shown, split, title } from "../columns.js";
+import { ATTRIBUTES, clause, field, isAttribute, isCurve, isMetric, shown, split, title } from "../columns.js";
+import { RowCurve } from "../charts/sparks.js";
 import { href } from "../route.js";
 import { choose, chosen, experiments, keepSetting, setting } from "../state.js";
 import { cls, html, useEffect, useRef, useSignal, useState } from "../ui.js";
@@ -16,6 +17,7 @@ const HEAD = 36;
 /** Rows drawn beyond what is seen, so that scrolling does not outrun drawing. */
 const MARGIN = 12;
 const NAME_WIDTH = 230;
+const NAME_WIDTH_PHONE = 140;
 
 /** @typedef {import("../api.js").Row} Row */
 /**
@@ -63,7 +65,8 @@ export function Grid(props) {
 
   const ordered = [...columns.filter((c) => pinned.includes(c)), ...columns.filter((c) => !pinned.includes(c))];
   const all = ["name", ...ordered];
-  const width = (/** @type {string} */ column) => widths[column] ?? (column === "name" ? NAME_WIDTH : widthOf(column));
+  const name = innerWidth < 600 ? NAME_WIDTH_PHONE : NAME_WIDTH;
+  const width = (/** @type {string} */ column) => widths[column] ?? (column === "name" ? name : widthOf(column));
   const fixed = 1 + pinned.filter((column) => columns.includes(column)).length;
   let left = 36;
   const places = all.map((column, at) => {
@@ -156,7 +159,7 @@ function ChooseAll({ rows }) {
   };
   const label = some ? "Choose none" : most < total ? "Choose the first 1,000" : "Choose all";
   return html`<span class="grid-check pinned" role="columnheader" style=${{ left: 0 }}>
-    <input type="checkbox" aria-label=${label} title=${label} checked=${some && chosen.value.size >= most}
+    <input type="checkbox" aria-label=${label} title=${label} checked=${some && most > 0 && chosen.value.size >= most}
       indeterminate=${some && chosen.value.size < most} onChange=${click} />
   </span>`;
 }
@@ -249,6 +252,7 @@ function Cell({ run, column, value, left, last, onFilter }) {
     const { text, tip, end } = ATTRIBUTES[column];
     return html`<span role="gridcell" class=${cls(name, end && "end")} style=${style} title=${tip?.(run)}>${text(run)}</span>`;
   }
+  if (isCurve(column)) return html`<span role="gridcell" class=${name} style=${style}><${RowCurve} run=${run} metric=${split(column)[1]} /></span>`;
   const text = shown(column, value);
   const by = clause(column, value);
   return html`<span role="gridcell" class=${cls(name, isMetric(column) && "end")} style=${style} title=${isMetric(column) ? String(value ?? "") : text}>

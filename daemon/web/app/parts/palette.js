@@ -6,6 +6,7 @@ import { experiments, theme } from "../state.js";
 import { cls, html, signal, useEffect, useState } from "../ui.js";
 import { helpOpen } from "./help.js";
 import { newExperiment } from "./sidebar.js";
+import { views } from "./views.js";
 
 export const paletteOpen = signal(false);
 
@@ -53,7 +54,8 @@ export function Palette() {
   const matches = (/** @type {Entry} */ entry) => text.toLowerCase().split(/\s+/).every((word) => entry.name.toLowerCase().includes(word));
   const places = (experiments.value ?? []).filter((one) => one.lifecycle === "active")
     .map((one) => ({ name: one.name, kind: "experiment", run: () => go(["experiments", one.id]) }));
-  const all = [...[...actions(), ...places].filter(matches).slice(0, MOST), ...found];
+  const saved = views.value.map((view) => ({ name: view.name, kind: "saved view", run: () => void (location.hash = view.address) }));
+  const all = [...[...actions(), ...saved, ...places].filter(matches).slice(0, MOST), ...found];
   const close = () => (paletteOpen.value = false);
   const take = (/** @type {Entry | undefined} */ entry) => {
     if (!entry) return;

@@ -12,6 +12,7 @@ export function ColumnPicker({ columns, shown, onColumns, onReset, onClose }) {
   const groups = /** @type {[string, string[]][]} */ ([
     ["Attributes", Object.keys(ATTRIBUTES)],
     ["Metrics", columns.metrics.map((key) => `metrics.${key}`)],
+    ["Curves of metrics", columns.metrics.map((key) => `curve.${key}`)],
     ["Params", columns.params.map((key) => `params.${key}`)],
     ["Tags", columns.tags.filter((key) => !isSystemTag(key)).map((key) => `tags.${key}`)],
     ["Tags of clients", columns.tags.filter(isSystemTag).map((key) => `tags.${key}`)],

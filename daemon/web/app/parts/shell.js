@@ -41,7 +41,7 @@ function TopBar() {
         ${VIEWS.map(([name, to, paths]) => html`<a href=${to} aria-current=${paths.includes(at) ? "page" : undefined}>${name}</a>`)}
       </nav>
       <span class="grow"></span>
-      <button class="find" onClick=${() => (paletteOpen.value = true)} aria-label="Go to or do anything"><${Icon} name="search" /><span>Go to…</span><kbd>Ctrl K</kbd></button>
+      <button class="find" onClick=${() => (paletteOpen.value = true)} title="Go to or do anything"><${Icon} name="search" /><span>Go to…</span><kbd>Ctrl K</kbd></button>
       <${Presence} />
       <button class="quiet square" aria-label=${`Theme: ${now}`} title=${`Theme: ${now}`} onClick=${() => (theme.value = NEXT_THEME[now])}><${Icon} name=${now === "dark" ? "moon" : now === "light" ? "sun" : "contrast"} /></button>
       <button class="quiet square" aria-label="Help" title="Help (?)" onClick=${() => (helpOpen.value = true)}><${Icon} name="help" /></button>

@@ -19,7 +19,7 @@ export async function newExperiment() {
 
 export function Sidebar() {
   const [search, setSearch] = useState("");
-  const [narrow, setNarrow] = useState(() => setting("narrow", false));
+  const [narrow, setNarrow] = useState(() => setting("narrow", innerWidth < 760));
   const { experiments: shown } = target(route.value);
   const all = experiments.value ?? [];
   const matches = all.filter((one) => one.name.toLowerCase().includes(search.toLowerCase()));

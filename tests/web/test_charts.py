@@ -1,0 +1,87 @@
+"""Charts, groups and saved views."""
+
+from devices import until
+
+
+def test_a_click_and_drag_zooms_and_asks_for_more(browser, logged):
+    logged.experiment("long")
+    run = logged.run("long", "many points")
+    for at in range(0, 3000, 1000):
+        logged.curve(run, "loss", [1 / (1 + step) for step in range(at, at + 1000)], at)
+    logged.client.set_terminated(run)
+    page = browser.open(f"{logged.hash('long', 'many points')}?tab=charts")
+    page.wait_for_selector(".plot canvas")
+    over = page.locator(".u-over").bounding_box()
+    y = over["y"] + over["height"] / 2
+    with page.expect_request(lambda request: request.url.endswith("/curves") and '"from"' in (request.post_data or "")) as asked:
+        page.mouse.move(over["x"] + over["width"] * 0.25, y)
+        page.mouse.down()
+        page.mouse.move(over["x"] + over["width"] * 0.5, y, steps=5)
+        page.mouse.up()
+    query = asked.value.post_data_json
+    assert 600 < query["from"] < 900 and 1350 < query["to"] < 1650, query
+    page.get_by_role("button", name="zoomed: show all").click()
+    page.get_by_role("button", name="zoomed: show all").wait_for(state="detached")
+
+
+def test_panels_are_added_and_are_in_the_address(browser, logged, shots):
+    page = browser.open(f"{logged.hash('fraud')}?view=charts")
+    page.wait_for_selector(".plot canvas")
+    shapes = {
+        "Scatter: one column by another": "circle.dot",
+        "Boxes: a metric by a param": ".box rect",
+        "Bars: a metric of each run": ".bar rect",
+        "Parallel coordinates": "path.strand",
+    }
+    for kind, shape in shapes.items():
+        page.get_by_role("button", name="Add a panel").click()
+        page.get_by_label("What it shows").select_option(label=kind)
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.locator(shape).first.wait_for()
+    address = page.url
+    for kind in ["scatter", "box", "bar", "parallel"]:
+        assert f"p={kind}" in address
+    page.reload()
+    page.wait_for_selector("path.strand")
+    page.set_viewport_size({"width": 1280, "height": 1700})
+    for theme in ["light", "dark"]:
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_selector(".plot canvas")
+        page.screenshot(path=shots / f"panels-{theme}.png")
+    assert browser.axe() == []
+
+
+def test_runs_are_grouped_by_a_param(browser, logged, shots):
+    page = browser.open(logged.hash("fraud"))
+    page.get_by_label("Group by").select_option("params.model")
+    page.wait_for_selector(".groups tbody tr")
+    page.screenshot(path=shots / "groups-light.png")
+    runs = logged.client.search_runs([logged.experiments["fraud"]], "params.model = 'vit'")
+    row = page.locator(".groups tr", has=page.get_by_role("button", name="vit"))
+    assert row.locator("td").first.inner_text() == str(len(runs))
+    page.get_by_role("button", name="vit").click()
+    page.wait_for_function("text => document.querySelector('.summary')?.innerText.startsWith(text)", arg=f"{len(runs)} run")
+
+
+def test_a_view_is_saved_for_everyone_and_forgotten(browser, open_browser, logged):
+    page = browser.open(f"{logged.hash('fraud')}?sort=metrics.loss&q=params.model+%3D+%27vit%27")
+    page.wait_for_selector(".grid-row .status")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("menuitem", name="Save this view").click()
+    page.get_by_role("textbox", name="Name").fill("vits <b>")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_selector("text=Saved as vits <b>")
+
+    other = open_browser().open("/experiments")
+    other.get_by_role("button", name="Saved views").click()
+    other.get_by_role("menuitemcheckbox", name="vits <b>").click()
+    other.wait_for_selector("h1 >> text=fraud")
+    assert other.get_by_label("Filter runs").input_value() == "params.model = 'vit'"
+    other.get_by_role("button", name="Saved views").click()
+    other.get_by_role("menuitem", name="Forget vits <b>").click()
+    until(lambda: "vits" not in other.request.get(f"{logged.url}/api/v1/views").text(), "the view is forgotten")
+
+
+def test_a_curve_stands_in_a_row(browser, logged):
+    page = browser.open(f"{logged.hash('fraud')}?col=status&col=curve.loss")
+    page.wait_for_selector(".grid-row .spark path")
