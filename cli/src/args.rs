@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use runmesh_core::api::Role;
-use runmesh_daemon::config::BlobPolicy;
+use runmesh_daemon::config::{BlobPolicy, WebhookPolicy};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -102,6 +102,9 @@ pub(crate) struct Up {
     /// Whether ML clients need the token [default: if others can log in to this machine]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) require_token: Option<bool>,
+    /// Where webhooks may be sent: public (https to the internet) or any [default: public]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) webhooks: Option<WebhookPolicy>,
     /// What this device is called [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

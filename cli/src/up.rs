@@ -61,12 +61,13 @@ fn ask_status(home: PathBuf) -> Result<Status, CliError> {
 /// The configuration of the home, with the flags over it.
 fn configured(home: &Path, flags: &Up) -> Result<Config, CliError> {
     let mut config = Config::load(home)?;
-    let Up { http, peer_port, blobs, allowed_hosts, require_token, name, .. } = flags;
+    let Up { http, peer_port, blobs, allowed_hosts, require_token, webhooks, name, .. } = flags;
     config.http = http.unwrap_or(config.http);
     config.peer_port = peer_port.or(config.peer_port);
     config.blobs = blobs.unwrap_or(config.blobs);
     config.allowed_hosts.extend(allowed_hosts.iter().cloned());
     config.require_token = require_token.or(config.require_token);
+    config.webhooks = webhooks.unwrap_or(config.webhooks);
     if let Some(name) = name {
         config.name.clone_from(name);
     }
@@ -259,6 +260,7 @@ impl Up {
         add("--peer-port", self.peer_port.map(|port| port.to_string()));
         add("--blobs", self.blobs.map(|blobs| blobs.to_string()));
         add("--require-token", self.require_token.map(|token| token.to_string()));
+        add("--webhooks", self.webhooks.map(|policy| policy.to_string()));
         add("--name", self.name.clone());
         for host in &self.allowed_hosts {
             add("--allowed-host", Some(host.clone()));
@@ -302,7 +304,11 @@ mod tests {
     #[test]
     fn the_daemon_in_the_background_gets_the_same_flags() {
         let written = ["--http=[::1]:0", "--peer-port=7", "--blobs=small:1500", "--name=-x y"];
-        let written = written.into_iter().chain(["--require-token=false", "--allowed-host=a"]);
+        let written = written.into_iter().chain([
+            "--require-token=false",
+            "--webhooks=any",
+            "--allowed-host=a",
+        ]);
         let written: Vec<OsString> = written.chain(["--allowed-host=b"]).map(Into::into).collect();
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = |up: &Up| configured(dir.path(), up).expect("a configuration");

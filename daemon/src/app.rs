@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
 use crate::config::Config;
-use crate::home::Home;
+use crate::home::{Home, HomeError};
+use crate::http::mlflow::webhooks::Webhooks;
 use crate::mesh::{BlobConnections, EndpointError, Mesh};
 use crate::workspace::{OpenError, Workspace};
 
@@ -35,6 +36,8 @@ pub struct App {
     pub stop: Notify,
     /// Cancelled when HTTP stops, so that answers that would go on for ever end.
     pub stopping: CancellationToken,
+    /// Whom this device tells of what is done by way of it.
+    pub(crate) webhooks: Webhooks,
     /// Fetches blobs that are not here.
     pub fetcher: Fetcher,
     blob_connections: BlobConnections,
@@ -50,6 +53,9 @@ pub enum AppError {
     /// The blobs cannot be opened.
     #[error(transparent)]
     Blobs(#[from] BlobError),
+    /// The home's own files cannot be read.
+    #[error(transparent)]
+    Home(#[from] HomeError),
 }
 
 impl App {
@@ -63,6 +69,7 @@ impl App {
             fetcher: Fetcher::new(blobs.clone(), config.blobs, surroundings),
             blob_connections,
             mesh: OnceLock::new(),
+            webhooks: Webhooks::open(&home, config.webhooks)?,
             workspace,
             blobs,
             home,

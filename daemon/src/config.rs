@@ -33,8 +33,49 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Whether ML clients need the token. If not chosen, see [`Config::clients_need_token`].
     pub require_token: Option<bool>,
+    /// Where webhooks may be sent.
+    pub webhooks: WebhookPolicy,
     /// What this device is called.
     pub name: String,
+}
+
+/// Where webhooks may be sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WebhookPolicy {
+    /// By https, to addresses of the internet: neither this machine nor the network around it.
+    #[default]
+    Public,
+    /// Anywhere, by http too.
+    Any,
+}
+
+impl fmt::Display for WebhookPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "public",
+            Self::Any => "any",
+        })
+    }
+}
+
+impl FromStr for WebhookPolicy {
+    type Err = ParseWebhookPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseWebhookPolicyError> {
+        match text {
+            "public" => Ok(Self::Public),
+            "any" => Ok(Self::Any),
+            _ => Err(ParseWebhookPolicyError { text: text.to_owned() }),
+        }
+    }
+}
+
+/// Text that does not say where webhooks may be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a policy for webhooks: {text:?}; write public or any")]
+pub struct ParseWebhookPolicyError {
+    text: String,
 }
 
 /// Which blobs a device fetches unasked. Any other is fetched when someone reads it.
@@ -88,6 +129,7 @@ impl Default for Config {
             blobs: BlobPolicy::default(),
             allowed_hosts: Vec::new(),
             require_token: None,
+            webhooks: WebhookPolicy::default(),
             name: host_name(),
         }
     }

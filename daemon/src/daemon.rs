@@ -109,6 +109,7 @@ impl Daemon {
         if let Some(mesh) = self.app.mesh() {
             mesh.stop().await;
         }
+        self.app.webhooks.stop().await;
         self.app.workspace.stop().await;
         served.and_then(|served| served).map_err(DaemonError::Serve)
     }

@@ -10,6 +10,7 @@
 //! version         the home's format, and the oldest runmesh that can open it
 //! device.key      the device's secret key
 //! token           what management requests must carry
+//! webhooks.json   the device's webhooks with their secrets, if it has any
 //! daemon.json     where the daemon listens, while it does
 //! config.toml     written by people, if at all
 //! workspace       the id of the current workspace
@@ -25,6 +26,8 @@ use data_encoding::HEXLOWER;
 use rand::TryRng;
 use runmesh_core::api::DaemonFile;
 use runmesh_core::ids::WorkspaceId;
+
+use crate::http::mlflow::webhooks;
 
 /// The format of homes that this version writes.
 const FORMAT: u32 = 1;
@@ -201,6 +204,20 @@ impl Home {
     /// Makes `id` the workspace that clients get if they name none.
     pub fn set_current_workspace(&self, id: &WorkspaceId) -> Result<(), HomeError> {
         replace(&self.path.join("workspace"), format!("{id}\n").as_bytes())
+    }
+
+    /// The webhooks of this device.
+    pub(crate) fn webhooks(&self) -> Result<webhooks::Kept, HomeError> {
+        let path = self.path.join("webhooks.json");
+        let Some(text) = read_if_there(&path)? else { return Ok(webhooks::Kept::new()) };
+        let expected = "a list of webhooks";
+        serde_json::from_str(&text).map_err(|_| HomeError::Damaged { path, expected })
+    }
+
+    /// Keeps the webhooks of this device, whose secrets nobody else may read.
+    pub(crate) fn set_webhooks(&self, webhooks: &webhooks::Kept) -> Result<(), HomeError> {
+        let json = serde_json::to_vec_pretty(webhooks).expect("webhooks are plain data");
+        replace(&self.path.join("webhooks.json"), &json)
     }
 
     /// The UDP port that peers reached this device at last time: tickets name it.

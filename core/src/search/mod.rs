@@ -19,6 +19,7 @@ mod logged_models;
 mod models;
 mod order;
 mod pattern;
+mod run_datasets;
 mod run_view;
 mod run_walk;
 mod runs;
@@ -38,6 +39,7 @@ pub use logged_models::{
 pub use models::{MODEL_VERSIONS, ModelAttribute, REGISTERED_MODELS, VersionAttribute};
 pub use order::{Order, parse_order};
 pub use pattern::Pattern;
+pub use run_datasets::{DatasetUse, dataset_uses};
 pub use runs::{RunPage, RunQuery, ViewType, count_runs, find_runs, search_runs};
 pub use schema::{
     AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,

@@ -19,6 +19,7 @@ use runmesh_core::rows::{ArtifactRow, LoggedModel};
 use runmesh_core::store::{ArtifactEntry, Snapshot};
 use serde::Serialize;
 use serde_json::json;
+use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
 
 use super::artifact_path::{self, MODELS_FOLDER, Place};
@@ -60,11 +61,22 @@ pub(super) async fn upload(
         }
     };
     let stream = body.into_data_stream().map_err(io::Error::other);
-    let imported = app.blobs.import(StreamReader::new(stream)).await?;
+    put(&app, owner, path, StreamReader::new(stream)).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// Puts a file under a path. Its bytes and what names them are durable when this returns.
+pub(super) async fn put(
+    app: &App,
+    owner: DocumentId,
+    path: String,
+    bytes: impl AsyncRead + Send + Unpin,
+) -> Result<(), ApiError> {
+    let imported = app.blobs.import(bytes).await?;
     app.workspace.grant(vec![imported.hash]).await?;
     let (blob, size) = (imported.hash, imported.size);
-    act(&app, Action::PutArtifact { owner, path, blob, size }).await?;
-    Ok(StatusCode::OK.into_response())
+    act(app, Action::PutArtifact { owner, path, blob, size }).await?;
+    Ok(())
 }
 
 pub(super) async fn download(
@@ -205,8 +217,24 @@ pub(super) async fn no_multipart_download() -> ApiError {
     ApiError::new(ErrorCode::NotImplemented, message)
 }
 
+/// Links to where artifacts are, for stores in a cloud: those here are behind this server.
+pub(super) async fn no_presigned_download() -> ApiError {
+    ApiError::invalid(
+        "Presigned download is not supported for runs with proxied artifact storage (artifact URI \
+         scheme: mlflow-artifacts). This endpoint requires a run with a direct cloud storage \
+         artifact URI.",
+    )
+}
+
+pub(super) async fn no_presigned_upload() -> ApiError {
+    ApiError::invalid(
+        "Presigned upload is not supported for proxied artifact storage (artifact URI scheme: \
+         mlflow-artifacts). This endpoint requires a direct cloud storage artifact URI.",
+    )
+}
+
 /// A run's artifact root, as clients are told it.
-fn root_of(snapshot: &Snapshot, run_id: &str) -> Result<String, ApiError> {
+pub(super) fn root_of(snapshot: &Snapshot, run_id: &str) -> Result<String, ApiError> {
     let run = runs::find(snapshot, runs::parse_id(run_id)?)?;
     let mut locations = Locations::default();
     locations.add(snapshot, &run)?;

@@ -17,6 +17,7 @@ mod log;
 mod logged_models;
 mod message;
 mod page;
+mod page_requests;
 mod python;
 mod render;
 mod run_name;
@@ -27,6 +28,7 @@ mod search_models;
 mod server;
 #[cfg(test)]
 mod tests;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -86,9 +88,12 @@ fn tracking() -> Router<Arc<App>> {
         .route("/metrics/get-history-bulk", get(history::get_bulk))
         .route("/metrics/get-history-bulk-interval", get(history::get_bulk_interval))
         .route("/artifacts/list", get(artifacts::list_of_run))
+        .route("/artifacts/presigned-download-url", post(artifacts::no_presigned_download))
+        .route("/artifacts/presigned-upload-url", post(artifacts::no_presigned_upload))
         .merge(logged_models())
         .merge(evaluation_datasets())
         .merge(scorers())
+        .merge(webhook_routes())
         .route("/server-info", get(server::info))
 }
 
@@ -144,10 +149,20 @@ fn scorers() -> Router<Arc<App>> {
         .route("/scorers/online-config", put(scorers::set_online_config))
 }
 
+fn webhook_routes() -> Router<Arc<App>> {
+    let one = get(webhooks::get).patch(webhooks::update).delete(webhooks::delete);
+    Router::new()
+        .route("/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/webhooks/{webhook_id}", one)
+        .route("/webhooks/{webhook_id}/test", post(webhooks::test))
+}
+
 /// What only MLflow's own page asks for.
 fn page_only() -> Router<Arc<App>> {
     Router::new()
         .route("/logged-models/{model_id}/artifacts/files", get(logged_models::get_artifact))
+        .route("/experiments/search-datasets", post(page_requests::search_datasets))
+        .route("/upload-artifact", post(page_requests::upload_artifact))
 }
 
 fn artifact_proxy() -> Router<Arc<App>> {

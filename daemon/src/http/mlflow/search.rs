@@ -25,7 +25,7 @@ const MAX_RESULTS: usize = 50_000;
 /// The elements of a page of runs, unless asked for another number.
 const DEFAULT_RUNS: i64 = 1000;
 /// The tag in which a client says what a run used a dataset for.
-const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
+pub(super) const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
 
 /// The words for what a search shows by lifecycle, in the order of their numbers.
 const VIEWS: [(&str, ViewType); 3] = [

@@ -1,0 +1,125 @@
+"""Webhooks with the real client: configured on a device, sent by it, signed as MLflow signs."""
+
+import http.server
+import json
+import os
+import queue
+import stat
+import threading
+
+import pytest
+from devices import PATIENCE_S
+from mlflow import MlflowClient
+from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent, WebhookStatus
+from mlflow.exceptions import MlflowException
+from mlflow.webhooks.delivery import _generate_hmac_signature
+
+pytestmark = pytest.mark.runmesh_only
+
+CREATED = WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED)
+TAGGED = WebhookEvent(WebhookEntity.MODEL_VERSION_TAG, WebhookAction.SET)
+SECRET = "a secret"
+
+
+class Receiver:
+    """An HTTP server of the test's own that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.received = queue.Queue()
+        self.answers = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.received.put((self.headers, body.decode()))
+                receiver.may_answer.wait(PATIENCE_S)
+                self.send_response(receiver.answers.pop(0) if receiver.answers else 200)
+                self.end_headers()
+                self.wfile.write(b"heard")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def next(self) -> dict:
+        """The next event, whose signature must be right."""
+        headers, body = self.received.get(timeout=PATIENCE_S)
+        parts = (headers["X-MLflow-Delivery-Id"], headers["X-MLflow-Timestamp"], body)
+        assert headers["X-MLflow-Signature"] == _generate_hmac_signature(SECRET, *parts)
+        assert headers["Content-Type"] == "application/json"
+        return json.loads(body)
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.may_answer.set()
+    receiver.server.shutdown()
+
+
+@pytest.fixture
+def ann(devices):
+    return devices("ann").up("--webhooks", "any")
+
+
+def test_a_webhook_is_told_and_can_tell_who_told_it(ann, receiver):
+    client = MlflowClient(ann.url)
+    hook = client.create_webhook("ci", receiver.url, [CREATED, TAGGED], description="builds", secret=SECRET)
+    assert (hook.name, hook.url, hook.description, hook.status) == ("ci", receiver.url, "builds", WebhookStatus.ACTIVE)
+    tested = client.test_webhook(hook.webhook_id)
+    assert (tested.success, tested.response_status, tested.response_body) == (True, 200, "heard")
+    event = receiver.next()
+    assert (event["entity"], event["action"]) == ("registered_model", "created")
+    assert event["data"]["name"] == "example_model"
+    client.test_webhook(hook.webhook_id, event=TAGGED)
+    assert receiver.next()["data"] == {"name": "example_model", "version": "1", "key": "example_key", "value": "example_value"}
+    receiver.answers.append(404)
+    tested = client.test_webhook(hook.webhook_id)
+    assert (tested.success, tested.response_status) == (False, 404)
+
+
+def test_the_life_of_a_webhook(ann):
+    client = MlflowClient(ann.url)
+    hooks = [client.create_webhook(f"hook-{number}", "https://example.com/", [CREATED]) for number in range(3)]
+    assert [hook.name for hook in client.list_webhooks(max_results=2)] == ["hook-2", "hook-1"]
+    token = client.list_webhooks(max_results=2).token
+    assert [hook.name for hook in client.list_webhooks(max_results=2, page_token=token)] == ["hook-0"]
+    changed = client.update_webhook(hooks[0].webhook_id, name="new", events=[TAGGED], status=WebhookStatus.DISABLED)
+    assert (changed.name, changed.events, changed.status) == ("new", [TAGGED], WebhookStatus.DISABLED)
+    ann.kill()
+    ann.up("--webhooks", "any")
+    assert client.get_webhook(hooks[0].webhook_id).name == "new"
+    client.delete_webhook(hooks[0].webhook_id)
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_webhook(hooks[0].webhook_id)
+    for name in ("no spaces", "-x", "x" * 64):
+        with pytest.raises(MlflowException, match="is invalid"):
+            client.create_webhook(name, "https://example.com/", [CREATED])
+
+
+def test_secrets_stay_on_the_device(devices, receiver):
+    ann, bob = devices("ann").up("--webhooks", "any"), devices("bob").up()
+    bob.ask("join", ann.ask("invite")["ticket"])
+    client = MlflowClient(ann.url)
+    client.create_webhook("ci", receiver.url, [CREATED], secret=SECRET)
+    ann.ask("sync", "--wait")
+    bob.ask("sync", "--wait")
+    assert list(MlflowClient(bob.url).list_webhooks()) == []
+    file = ann.home / "webhooks.json"
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600 and SECRET in file.read_text()
+    assert all(hook.secret is None for hook in client.list_webhooks())
+
+
+@pytest.mark.parametrize("url", ["http://example.com/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://10.0.0.1/", "ftp://8.8.8.8/", "x"])
+def test_by_default_only_the_internet_is_told(devices, url):
+    client = MlflowClient(devices("ann").up().url)
+    with pytest.raises(MlflowException, match="scheme|non-public|Invalid webhook URL") as error:
+        client.create_webhook("ci", url, [CREATED])
+    assert error.value.error_code == "INVALID_PARAMETER_VALUE"
