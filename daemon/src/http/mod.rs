@@ -26,7 +26,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(native::routes(&app))
         .merge(page::routes())
         .method_not_allowed_fallback(mlflow::method_not_allowed)
-        .fallback(mlflow::not_found)
+        .fallback(mlflow::no_route)
         .layer(check_origin)
         .layer(from_fn(drain::to_the_end))
         .with_state(app)

@@ -41,7 +41,7 @@ use self::error::ApiError;
 use crate::app::App;
 
 pub(super) use self::error::{ApiError as Error, ErrorCode};
-pub(super) use self::server::{method_not_allowed, not_found};
+pub(super) use self::server::{method_not_allowed, no_route, not_found};
 
 /// All routes of MLflow's.
 pub(super) fn routes() -> Router<Arc<App>> {

@@ -1,7 +1,7 @@
 //! What clients ask about the server itself, and answers to what it does not know.
 
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
 use super::render;
@@ -45,6 +45,18 @@ fn html(status: StatusCode, title: &str, text: &str) -> Response {
          <p>{text}</p>\n"
     );
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+}
+
+/// No route leads to this path. Doubled slashes come from a base address that ends in one; whoever
+/// sends them is told the path without, as by MLflow's server.
+pub(crate) async fn no_route(uri: Uri) -> Response {
+    if uri.path().contains("//") {
+        let parts = uri.path().split('/').filter(|part| !part.is_empty());
+        let path = parts.fold(String::new(), |path, part| path + "/" + part);
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return Redirect::permanent(&format!("{path}{query}")).into_response();
+    }
+    not_found().await
 }
 
 /// There is nothing at this path. Clients tell by the HTML that it is not a thing of theirs that
