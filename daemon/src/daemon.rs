@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::home::{Home, HomeError};
 use crate::http;
 use crate::mesh::EndpointError;
+use crate::open_files;
 use crate::workspace::device_of;
 
 /// Why a daemon could not start or go on.
@@ -63,6 +64,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon of a home. When this returns, it answers.
     pub async fn start(home: Home, config: Config) -> Result<Self, DaemonError> {
+        open_files::raise_limit();
         // First, because a wrong address is what a person gets wrong most.
         let listener = listen(config.http).await?;
         let address = listener.local_addr().map_err(DaemonError::Serve)?;

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod home;
 pub mod http;
 pub mod mesh;
+mod open_files;
 pub mod workspace;
 mod writer;
 

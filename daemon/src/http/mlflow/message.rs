@@ -5,7 +5,7 @@
 //! body may be JSON in a JSON string (old clients). Strict where a mistake would be lost: a value
 //! of the wrong type is an error, as is one field in both spellings.
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Bytes, HttpBody, to_bytes};
 use axum::extract::FromRequest;
 use axum::http::{HeaderMap, Method, header};
 use serde_json::{Map, Value};
@@ -25,13 +25,18 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
         check_content_type(&parts.method, &parts.headers)?;
-        let bytes = to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
-            // axum wraps the limit's error; whatever else it is, the sender went away.
-            let message = format!("The request body could not be read: {error}.");
+        let refuse = |reason: &str| {
+            let message = format!("The request body could not be read: {reason}.");
             let limit = format!("A request can have at most {MAX_BODY_BYTES} bytes.");
             ApiError::new(ErrorCode::BodyTooLarge, format!("{message} {limit}"))
-        })?;
-        Ok(Self(bytes))
+        };
+        // Nothing is kept of a body that says that it is too large.
+        if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+            return Err(refuse("it is too large"));
+        }
+        // axum wraps the limit's error; whatever else it is, the sender went away.
+        let bytes = to_bytes(body, MAX_BODY_BYTES).await;
+        Ok(Self(bytes.map_err(|error| refuse(&error.to_string()))?))
     }
 }
 
@@ -240,16 +245,18 @@ fn camel_case(name: &str) -> String {
 }
 
 fn integer(value: &Value) -> Option<i64> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
     match value {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.as_i64().or_else(|| {
-            let float = number.as_f64()?;
-            // Protobuf takes 1.0 and 1e3 for integers; beyond 2^53 it would be a guess.
-            (float.fract() == 0.0 && float.abs() <= LIMIT).then_some(float as i64)
-        }),
+        // The R client writes 100000 as "1e+05", at which MLflow's own server stumbles.
+        Value::String(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         _ => None,
     }
+}
+
+/// Protobuf takes 1.0 and 1e3 for integers; beyond 2^53 it would be a guess.
+fn whole(number: f64) -> Option<i64> {
+    const LIMIT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= LIMIT).then_some(number as i64)
 }
 
 fn number(value: &Value) -> Option<f64> {
@@ -323,18 +330,21 @@ mod tests {
     #[test]
     fn numbers_may_come_as_text_but_not_as_something_else() {
         let fields = message(
-            r#"{"a": "11", "b": 2.0, "c": "NaN", "d": "-Infinity", "e": "abc", "f": true, "g": 1.5}"#,
+            r#"{"a": "11", "b": 2.0, "c": "NaN", "d": "-Infinity", "e": "abc", "f": true, "g": 1.5,
+                "h": "1e+05", "i": "1.5"}"#,
         );
         let fields = fields.fields();
         assert_eq!(fields.integer("a"), Ok(Some(11)));
         assert_eq!(fields.integer("b"), Ok(Some(2)));
+        assert_eq!(fields.integer("h"), Ok(Some(100_000)));
         assert!(fields.number("c").expect("a number").expect("there").is_nan());
         assert_eq!(fields.number("d"), Ok(Some(f64::NEG_INFINITY)));
         assert_eq!(fields.number("e").expect_err("text").message, {
             "Invalid value \"abc\" for parameter 'e' supplied:  Hint: Value was of type 'str'. See \
              the API docs for more information about request parameters."
         });
-        assert!(fields.number("f").is_err() && fields.integer("g").is_err());
+        assert!(fields.number("f").is_err());
+        assert!(fields.integer("g").is_err() && fields.integer("i").is_err());
     }
 
     #[test]
