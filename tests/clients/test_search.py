@@ -161,3 +161,16 @@ def test_an_order_that_makes_no_sense_is_refused(client, experiment):
         with pytest.raises(MlflowException) as refused:
             client.search_runs([experiment], order_by=[order])
         assert refused.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_runs_come_as_a_dataframe(client, experiment, runs):
+    found = mlflow.search_runs([experiment], "metrics.loss < 0.35", order_by=["metrics.loss ASC"])
+    assert list(found["run_id"]) == [runs[i] for i in (9, 8, 7, 6)]
+    assert list(found["metrics.loss"]) == [0.0, 0.1, 0.2, 0.3]
+    assert list(found["params.model"]) == ["cnn", "Tree", "cnn", "Tree"]
+    assert list(found["tags.third"].fillna("")) == ["Third 9", "", "", "Third 6"]
+    assert [time.timestamp() * 1000 for time in found["start_time"]] == [START_MS + i for i in (9, 8, 7, 6)]
+    assert list(found["end_time"].notna()) == [True, False, False, False]
+    assert mlflow.search_runs([experiment], "metrics.loss > 1").empty
+    names = mlflow.search_runs(experiment_names=[client.get_experiment(experiment).name], max_results=3)
+    assert len(names) == 3
