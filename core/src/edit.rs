@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::document::DocumentEdit;
 use crate::ids::{BlobHash, DocumentId, RunId};
 use crate::rows::Metric;
+use crate::trace::TracePart;
 
 /// The largest edit that is accepted, in bytes of its stored form.
 pub const MAX_EDIT_BYTES: usize = 2 << 20;
@@ -43,6 +44,8 @@ pub enum Edit {
     },
     /// A membership act.
     Act(Act),
+    /// A part of a trace.
+    Trace(TracePart),
 }
 
 /// An edit and when it was made.

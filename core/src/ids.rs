@@ -304,6 +304,11 @@ impl DocumentId {
         Self::new(DocumentKind::Scorer, id)
     }
 
+    /// The document about a trace, whose id the client chose.
+    pub fn trace(id: &str) -> Self {
+        Self::new(DocumentKind::Trace, derive(b"runmesh/trace/1", 0, id))
+    }
+
     /// A document whose id is random, or derived by whoever defines the kind.
     pub const fn new(kind: DocumentKind, id: [u8; 16]) -> Self {
         Self { kind: kind as u8, id }
@@ -410,7 +415,9 @@ fn derive(domain: &[u8], generation: u32, name: &str) -> [u8; 16] {
 pub const DEFAULT_EXPERIMENT: &str = "Default";
 
 /// What clients call an experiment: 53 bits of its document id, in decimal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ExperimentId(pub u64);
 
 impl ExperimentId {

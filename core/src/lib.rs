@@ -24,4 +24,5 @@ pub mod series;
 pub mod store;
 pub mod sync;
 pub mod ticket;
+pub mod trace;
 pub mod vector;

@@ -31,7 +31,9 @@ pub enum OperationKind {
     Artifact = 3,
     /// A membership act.
     Act = 4,
-    // 5 Object, 6 Purge and 7 Trace are spoken for; see docs/data.md.
+    // 5 Object and 6 Purge are spoken for; see docs/data.md.
+    /// A part of a trace.
+    Trace = 7,
 }
 
 impl OperationKind {
@@ -42,6 +44,7 @@ impl OperationKind {
             2 => Some(Self::Points),
             3 => Some(Self::Artifact),
             4 => Some(Self::Act),
+            7 => Some(Self::Trace),
             _ => None,
         }
     }

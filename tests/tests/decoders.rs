@@ -20,10 +20,13 @@ use runmesh_core::ids::{
     WorkspaceId,
 };
 use runmesh_core::operation::{Operation, OperationKind};
-use runmesh_core::rows::{Metric, MetricContext, Point};
+use runmesh_core::rows::{KeyValue, Metric, MetricContext, Point};
 use runmesh_core::series::{self, SeriesPoints};
 use runmesh_core::sync::{Farewell, FirstEntry, Message, Obstacle, Scope, VERSION as SYNC_VERSION};
 use runmesh_core::ticket::Ticket;
+use runmesh_core::trace::{
+    Attribute, Figure, Span, SpanEvent, SpanLink, TraceInfo, TracePart, TraceStatus, Value,
+};
 use runmesh_core::vector::{Tip, VersionVector};
 
 #[path = "../fuzz/src/decoders.rs"]
@@ -174,9 +177,49 @@ fn valid(name: &str) -> Vec<Vec<u8>> {
             };
             vec![ticket.to_string().into_bytes()]
         }
+        "trace" => traces(),
+        "trace_filter" => TRACE_FILTERS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "vector" => messages().into_iter().map(|message| message[2..].to_vec()).collect(),
         other => panic!("no valid bytes for {other}"),
     }
+}
+
+const TRACE_FILTERS: [&str; 4] = [
+    "trace.status = 'OK' AND tags.`a b` != 'x' AND timestamp_ms >= 1.5",
+    "name IN ('a', 'b') AND metadata.run RLIKE '^(a|b)+$' AND tag.k IS NOT NULL",
+    "span.attributes.model LIKE '%x%' AND feedback.good = 'true' AND expectation.n < 3",
+    "execution_time DESC",
+];
+
+fn traces() -> Vec<Vec<u8>> {
+    let mut part = TracePart::new("tr-1".to_owned(), DocumentId::experiment("agents", 0));
+    part.infos.push(TraceInfo {
+        said: Clock(7),
+        status: TraceStatus::Ok,
+        duration_ms: Some(-5),
+        request_preview: Some("in".to_owned()),
+        metadata: vec![KeyValue::new("user", "ann")],
+        ..TraceInfo::default()
+    });
+    part.tags.push(KeyValue::new("service", "web"));
+    let list = Value::List(vec![Value::Integer(-3), Value::Number(0.5), Value::Nothing]);
+    let map = Value::Map(vec![Attribute::new("list", list)]);
+    let span = |id: u8, parent: u8| Span {
+        id: [id; 8],
+        parent: [parent; 8],
+        name: "step".to_owned(),
+        start_ns: 5,
+        end_ns: 9,
+        figures: vec![Figure { group: "g".into(), name: "n".into(), value: 1.5 }],
+        attributes: vec![Attribute::new("in", map.clone())],
+        events: vec![SpanEvent { name: "e".into(), time_ns: 7, attributes: Vec::new() }],
+        links: vec![SpanLink { trace: [1; 16], span: [2; 8], attributes: Vec::new() }],
+        ..Span::default()
+    };
+    part.spans = vec![span(1, 0).encode(), span(2, 1).encode()];
+    part.sort();
+    let gone = TracePart { deleted: true, ..TracePart::new("a".to_owned(), part.experiment) };
+    vec![part.encode(), gone.encode()]
 }
 
 fn write_corpus(name: &str, seeds: &[Vec<u8>]) {

@@ -7,6 +7,7 @@
 
 mod evaluation;
 mod logged_model;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +16,13 @@ pub use self::evaluation::{
     NewDataset, NewDatasetRecord, RecordCounts, ScorerAction, ScorerChange,
 };
 pub use self::logged_model::{LoggedModelChange, NewLoggedModel};
+pub use self::trace::{TraceChange, TracesToDelete};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 use crate::rows::{
     DatasetInput, DocumentRow, ExperimentRow, KeyValue, Metric, ModelInput, ModelOutput, RunRow,
-    RunStatus,
+    RunStatus, TraceRow,
 };
+use crate::trace::TracePart;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,6 +118,19 @@ pub enum Action {
         /// Its size in bytes.
         size: u64,
     },
+    /// Logs spans of any number of traces, all or nothing. Answers [`Outcome::Done`].
+    LogSpans(Vec<TracePart>),
+    /// Logs what is said of a whole trace. Saying it again is no error. Answers [`Outcome::Trace`].
+    LogTrace(Box<TracePart>),
+    /// Changes what is said of a trace after it was written. Answers [`Outcome::Trace`].
+    ChangeTrace {
+        /// Its id.
+        trace: String,
+        /// What.
+        change: TraceChange,
+    },
+    /// Deletes traces for good. Answers [`Outcome::Count`].
+    DeleteTraces(TracesToDelete),
     /// Removes the artifact at a path and all below it; none is no error. Answers
     /// [`Outcome::Done`].
     RemoveArtifacts {
@@ -210,6 +226,10 @@ pub enum Outcome {
     Document(Box<DocumentRow>),
     /// What became of records.
     Records(RecordCounts),
+    /// The trace as it is now.
+    Trace(Box<TraceRow>),
+    /// How many it was done to.
+    Count(u64),
 }
 
 /// A param that already has another value.
@@ -251,6 +271,12 @@ pub enum Refusal {
     /// The run is deleted; it can be restored.
     #[error("run {0} is deleted")]
     RunDeleted(RunId),
+    /// There is no such trace.
+    #[error("no trace has the id {0:?}")]
+    NoSuchTrace(String),
+    /// The trace is deleted, which cannot be undone.
+    #[error("trace {0:?} is deleted")]
+    TraceDeleted(String),
     /// Params are written once.
     #[error("params of run {run} cannot be changed: {}", .changes[0].key)]
     ParamsChanged {

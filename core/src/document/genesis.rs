@@ -38,6 +38,7 @@ impl Container {
             (Self::ASSESSMENTS, DocumentKind::Trace) => "assessments",
             (Self::RECORDS, DocumentKind::EvaluationDataset) => "records",
             (Self::Inputs, _) => "inputs",
+            (Self::LINKS, DocumentKind::Trace) => "links",
             (Self::Outputs, _) => "outputs",
         }
     }

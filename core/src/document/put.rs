@@ -33,6 +33,8 @@ impl Container {
     pub const METADATA: Self = Self::Params;
     /// Of a trace: its assessments, as JSON by id.
     pub const ASSESSMENTS: Self = Self::Inputs;
+    /// Of a trace: runs and versions of prompts that it was linked to.
+    pub const LINKS: Self = Self::Outputs;
     /// Of an evaluation dataset: the experiments it belongs to.
     pub const EXPERIMENTS: Self = Self::Params;
     /// Of an evaluation dataset: its records, as JSON by id.

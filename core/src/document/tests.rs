@@ -258,10 +258,10 @@ fn the_genesis_change_never_changes() {
         (DocumentKind::LoggedModel, "b26d895e", "58", "2d", run_maps),
         (
             DocumentKind::Trace,
-            "4625b71d",
-            "5f",
-            "34",
-            "04696e666f086d6574616461746104746167730b6173736573736d656e7473076f757470757473",
+            "0653f359",
+            "5d",
+            "32",
+            "04696e666f086d6574616461746104746167730b6173736573736d656e7473056c696e6b73",
         ),
         (
             DocumentKind::EvaluationDataset,

@@ -8,6 +8,7 @@ mod document;
 mod evaluation_dataset;
 mod logged_model;
 mod scorer;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub use self::evaluation_dataset::{DatasetRecord, DatasetSummary, EvaluationData
 pub use self::logged_model::{LoggedModel, ModelStatus};
 pub(crate) use self::scorer::version_json;
 pub use self::scorer::{Scorer, ScorerVersion};
+pub use self::trace::TraceRow;
 use crate::clock::Clock;
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 

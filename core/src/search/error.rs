@@ -137,6 +137,23 @@ pub enum SearchError {
         /// Which.
         key: String,
     },
+    /// A pattern of RLIKE is none.
+    #[error("Invalid regular expression '{pattern}': {reason}")]
+    InvalidPattern {
+        /// The pattern given.
+        pattern: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Spans have no such attribute.
+    #[error(
+        "Invalid span attribute '{0}'. Supported attributes: name, status, type, \
+         attributes.<attribute_name>."
+    )]
+    UnknownSpanKey(String),
+    /// A version of a prompt is not `name/version`.
+    #[error("Invalid prompts filter value '{0}'. Expected format: prompt = \"name/version\"")]
+    InvalidPrompt(String),
     /// An order_by is not a name and a direction.
     #[error("Invalid order_by clause '{0}'. Could not be parsed.")]
     InvalidOrder(String),

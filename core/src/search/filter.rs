@@ -6,7 +6,7 @@ use super::SearchError;
 use super::condition::{Condition, Relation};
 use super::lexer::{Kind, Token, tokens};
 use super::pattern::Pattern;
-use super::schema::{AttributeKind, Field, FieldKind, Named, Schema, Wording, unquoted};
+use super::schema::{AttributeKind, Field, FieldKind, Named, RUNS, Schema, Wording, unquoted};
 
 /// More words and signs than this are refused. sqlparse has the same limit.
 const MAX_TOKENS: usize = 10_000;
@@ -30,22 +30,7 @@ pub fn parse_filter<A: Copy>(
     schema: &Schema<A>,
     text: &str,
 ) -> Result<Vec<Clause<A>>, SearchError> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tokens = tokens(text);
-    if tokens.is_empty() {
-        return Err(SearchError::BlankFilter(text.to_owned()));
-    }
-    if tokens.len() > MAX_TOKENS {
-        return Err(SearchError::TooLong { limit: MAX_TOKENS });
-    }
-    let end_of_first = tokens.iter().position(|token| token.kind == Kind::Semicolon);
-    if end_of_first.is_some_and(|at| at + 1 < tokens.len()) {
-        return Err(SearchError::SeveralStatements(text.to_owned()));
-    }
-    let closing = closing_parentheses(&tokens);
-    let filter = Filter { text, tokens, closing };
+    let Some(filter) = Filter::read(text)? else { return Ok(Vec::new()) };
     filter
         .comparisons(schema.wording)?
         .iter()
@@ -70,7 +55,46 @@ struct Comparison {
 /// A name, a value or a list: tokens that are taken as one.
 type Operand = Range<usize>;
 
-impl Filter<'_> {
+impl<'a> Filter<'a> {
+    /// Reads the words and signs of a filter; none if it is empty.
+    fn read(text: &'a str) -> Result<Option<Self>, SearchError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let tokens = tokens(text);
+        if tokens.is_empty() {
+            return Err(SearchError::BlankFilter(text.to_owned()));
+        }
+        if tokens.len() > MAX_TOKENS {
+            return Err(SearchError::TooLong { limit: MAX_TOKENS });
+        }
+        let end_of_first = tokens.iter().position(|token| token.kind == Kind::Semicolon);
+        if end_of_first.is_some_and(|at| at + 1 < tokens.len()) {
+            return Err(SearchError::SeveralStatements(text.to_owned()));
+        }
+        let closing = closing_parentheses(&tokens);
+        Ok(Some(Filter { text, tokens, closing }))
+    }
+
+    fn raw(&self, comparison: &Comparison) -> Result<RawClause, SearchError> {
+        let name = self.source(&comparison.left).to_owned();
+        if self.kind(comparison.left.start) != Some(Kind::Identifier) {
+            return Err(SearchError::NotAnIdentifier(name));
+        }
+        let value = match &comparison.right {
+            None => RawValue::Nothing,
+            Some(right) if self.is_list(right) => RawValue::List(self.list(right)?),
+            Some(right) => match (self.number(right), self.kind(right.start)) {
+                (Some((number, _)), _) => RawValue::Number(number),
+                (None, Some(Kind::Text | Kind::Identifier)) => {
+                    RawValue::Text(self.text_value(&RUNS, right, "attributes")?)
+                }
+                (None, _) => RawValue::Other(self.source(right).to_owned()),
+            },
+        };
+        Ok(RawClause { name, comparator: comparison.comparator.clone(), value })
+    }
+
     /// Divides the filter into comparisons. All that is not part of one, but for AND, is an error.
     fn comparisons(&self, wording: Wording) -> Result<Vec<Comparison>, SearchError> {
         let mut comparisons = Vec::new();
@@ -289,6 +313,32 @@ impl Filter<'_> {
             false => Ok(values),
         }
     }
+}
+
+/// What stands on the right of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum RawValue {
+    Nothing,
+    Number(f64),
+    Text(String),
+    List(Vec<String>),
+    /// Something else, as it was written.
+    Other(String),
+}
+
+/// A comparison that no schema has read.
+pub(super) struct RawClause {
+    pub(super) name: String,
+    /// In upper case.
+    pub(super) comparator: String,
+    pub(super) value: RawValue,
+}
+
+/// Divides a filter into comparisons, for languages that have their own rules for each name.
+pub(super) fn raw_clauses(text: &str) -> Result<Vec<RawClause>, SearchError> {
+    let Some(filter) = Filter::read(text)? else { return Ok(Vec::new()) };
+    let comparisons = filter.comparisons(Wording::OF_TRACKING)?;
+    comparisons.iter().map(|comparison| filter.raw(comparison)).collect()
 }
 
 fn null_condition<A>(

@@ -25,6 +25,10 @@ mod run_walk;
 mod runs;
 mod schema;
 mod sort_key;
+mod trace_filter;
+mod trace_view;
+mod trace_walk;
+mod traces;
 
 pub use condition::{Condition, Relation};
 pub use documents::{FieldValue, PageStart, RowPage, RowQuery, Searched, search_rows};
@@ -45,6 +49,12 @@ pub use schema::{
     AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,
     Schema,
 };
+
+pub use trace_filter::{
+    SpanField, TraceAttribute, TraceClause, TraceCondition, TraceField, TraceOrder,
+    parse_trace_filter, parse_trace_order,
+};
+pub use traces::{Assessed, AssessmentKind, TracePage, TraceQuery, TraceWords, search_traces};
 
 #[cfg(test)]
 mod language_tests;

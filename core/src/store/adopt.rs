@@ -13,6 +13,8 @@ use crate::rows::{ExperimentRow, KeyValue, Lifecycle, Metric, RunRow};
 
 /// Points of one edit.
 const POINTS_PER_EDIT: usize = 4096;
+/// About how many bytes of spans one edit takes.
+const SPANS_PER_EDIT_BYTES: usize = 256 << 10;
 /// Edits of one group.
 const EDITS_PER_GROUP: usize = 256;
 
@@ -39,6 +41,13 @@ impl Store {
                 }
             }
             taken += 1;
+            self.adopt_group(now, &mut group, EDITS_PER_GROUP)?;
+        }
+        for state in old.traces()? {
+            let state = state?;
+            let parts = state.to_parts(old.encoded_spans(&state.trace)?);
+            let parts = parts.into_iter().flat_map(|part| part.split(SPANS_PER_EDIT_BYTES));
+            group.extend(parts.map(Edit::Trace));
             self.adopt_group(now, &mut group, EDITS_PER_GROUP)?;
         }
         for row in old.documents()? {

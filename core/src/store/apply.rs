@@ -21,6 +21,7 @@ use crate::ids::{BlobHash, ChangeHash, DeviceId, DocumentId, DocumentKind};
 use crate::index::fields;
 use crate::operation::{Operation, OperationKind};
 use crate::series::{self, SeriesPoints};
+use crate::trace::TracePart;
 
 /// An operation that was checked.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(super) enum Checked {
         artifact: ArtifactContent,
     },
     Act(Act),
+    Trace(Box<TracePart>),
     /// Of a kind that this version does not know, or redacted: kept and forwarded.
     Opaque,
 }
@@ -79,6 +81,13 @@ pub(super) fn check(device: DeviceId, operation: &Operation) -> Result<Checked, 
             Ok(Checked::Artifact { owner: document, artifact })
         }
         Some(OperationKind::Act) => Ok(Act::decode(content)?.map_or(Checked::Opaque, Checked::Act)),
+        Some(OperationKind::Trace) => {
+            let part = TracePart::decode(content)?;
+            if part.document() != document {
+                return Err(OperationError::WrongDocument);
+            }
+            Ok(Checked::Trace(Box::new(part)))
+        }
         None => Ok(Checked::Opaque),
     }
 }
@@ -152,6 +161,7 @@ impl<'txn> Applier<'txn> {
                 self.batch.put_artifact(owner, &artifact.path, clock, artifact.content)?;
             }
             Checked::Act(_) => drop(self.acts.insert(place, ())?),
+            Checked::Trace(part) => self.batch.take_trace(&part)?,
             Checked::Opaque => {}
         }
         Ok(())
@@ -228,6 +238,7 @@ impl<'txn> Applier<'txn> {
                 fields::experiment_from(id, document, &state);
         } else {
             self.batch.documents()?.replace(document, &state)?;
+            self.batch.overlay_trace(document)?;
         }
         Ok(())
     }

@@ -14,10 +14,11 @@ use super::snapshot::{ArtifactState, decode, encode};
 use super::tables::{ARTIFACTS, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, SERIES};
 use crate::clock::Clock;
 use crate::edit::{Edit, TimedEdit};
-use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
-use crate::index::{DocumentIndex, RunIndex, fields};
+use crate::ids::{BlobHash, DocumentId, DocumentKind, ExperimentId, RunId};
+use crate::index::{DocumentIndex, RunIndex, TraceIndex, fields};
 use crate::rows::{ExperimentRow, Metric, MetricContext, Point, RunRow};
 use crate::series;
+use crate::trace::{TracePart, TraceState};
 
 /// Chunk numbers from here on hold points that are not sealed yet, by the first edit of their batch.
 pub(super) const UNSEALED_CHUNKS: u32 = 1 << 31;
@@ -34,6 +35,7 @@ pub(super) struct Batch<'txn> {
     txn: &'txn WriteTransaction,
     /// Opened when first needed: most batches touch runs alone.
     documents: Option<DocumentIndex<'txn>>,
+    traces: Option<TraceIndex<'txn>>,
     runs: RunIndex<'txn>,
     experiments: Table<'txn, u64, &'static [u8]>,
     names: Table<'txn, (&'static str, u64, u64), ()>,
@@ -54,6 +56,7 @@ impl<'txn> Batch<'txn> {
         Ok(Self {
             txn,
             documents: None,
+            traces: None,
             runs: RunIndex::open(txn)?,
             experiments: txn.open_table(EXPERIMENTS)?,
             names: txn.open_table(EXPERIMENT_NAMES)?,
@@ -88,6 +91,9 @@ impl<'txn> Batch<'txn> {
         for ((run, series), points) in &self.unsealed {
             let place = (*run, *series, self.unsealed_chunk);
             self.series.insert(place, series::encode_columns(points).as_slice())?;
+        }
+        if let Some(traces) = self.traces {
+            traces.flush(|key| self.runs.key_number(key))?;
         }
         self.documents.map_or(Ok(()), DocumentIndex::flush)
     }
@@ -203,6 +209,7 @@ impl<'txn> Batch<'txn> {
                     fields::edit_experiment(self.experiment_mut(id, *document)?, edit);
                 } else if document.kind().is_some() {
                     self.documents()?.edit(*document, edit)?;
+                    self.overlay_trace(*document)?;
                 }
                 Ok(())
             }
@@ -214,6 +221,42 @@ impl<'txn> Batch<'txn> {
                 self.put_artifact(*owner, path, timed.clock, *content)
             }
             Edit::Act(_) => Ok(()),
+            Edit::Trace(part) => self.take_trace(part),
+        }
+    }
+
+    /// Takes in a part of a trace.
+    pub(super) fn take_trace(&mut self, part: &TracePart) -> Result<(), StoreError> {
+        if self.traces()?.take(part)? {
+            // The document about it may have arrived before.
+            self.overlay_trace(part.document())?;
+        }
+        Ok(())
+    }
+
+    /// Shows on a trace what the document about it says, if it is such a document.
+    pub(super) fn overlay_trace(&mut self, document: DocumentId) -> Result<(), StoreError> {
+        if document.kind() != Some(DocumentKind::Trace) {
+            return Ok(());
+        }
+        let row = self.documents()?.row(&document)?.cloned();
+        match row {
+            Some(row) => self.traces()?.overlay(document, &row),
+            None => Ok(()),
+        }
+    }
+
+    /// What is known of a trace that is not deleted.
+    pub(super) fn trace(&mut self, id: &str) -> Result<Option<&TraceState>, StoreError> {
+        let state = self.traces()?.state(&DocumentId::trace(id))?;
+        Ok(state.filter(|state| !state.deleted))
+    }
+
+    /// Traces: their rows, spans and keys.
+    pub(super) fn traces(&mut self) -> Result<&mut TraceIndex<'txn>, StoreError> {
+        match &mut self.traces {
+            Some(traces) => Ok(traces),
+            closed => Ok(closed.insert(TraceIndex::open(self.txn)?)),
         }
     }
 

@@ -17,6 +17,7 @@ mod rebuild;
 mod seal;
 pub(crate) mod snapshot;
 pub(crate) mod tables;
+pub(crate) mod traces;
 mod write;
 
 use std::sync::Arc;

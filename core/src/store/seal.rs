@@ -24,6 +24,7 @@ use crate::membership::PlacedAct;
 use crate::operation::{MAX_OPERATIONS, Operation, OperationHash, OperationKind};
 use crate::rows::{MetricContext, Point};
 use crate::series::{self, SeriesPoints};
+use crate::trace::TracePart;
 
 /// An entry's body is closed when it is this long before compression.
 const BODY_BYTES: usize = 1 << 20;
@@ -34,6 +35,9 @@ const CHANGE_BYTES: usize = MAX_EDIT_BYTES;
 const PUT_BYTES: usize = 32;
 /// Points of one operation: more go to a further one.
 const POINTS_PER_OPERATION: usize = 1 << 16;
+
+/// More of one trace than this goes to further operations, one for each edit at the most.
+const TRACE_BYTES: usize = 1 << 20;
 
 /// What the edits come to, by what they touch, in the order it was first touched.
 #[derive(Default)]
@@ -47,6 +51,8 @@ struct Gathered {
     artifacts: Vec<(DocumentId, ArtifactContent)>,
     artifact_places: HashMap<(DocumentId, String), usize>,
     acts: Vec<Act>,
+    traces: Vec<TracePart>,
+    trace_places: HashMap<(String, DocumentId), usize>,
 }
 
 impl Gathered {
@@ -69,6 +75,20 @@ impl Gathered {
                 }
             }
             Edit::Act(act) => self.acts.push(act.clone()),
+            Edit::Trace(part) => {
+                let next = self.traces.len();
+                let name = (part.trace.clone(), part.experiment);
+                let at = self.trace_places.entry(name).or_insert(next);
+                match self.traces.get_mut(*at) {
+                    Some(held) if held.bytes() + part.bytes() <= TRACE_BYTES => {
+                        held.merge(part.clone());
+                    }
+                    _ => {
+                        *at = next;
+                        self.traces.push(part.clone());
+                    }
+                }
+            }
         }
     }
 
@@ -200,6 +220,10 @@ impl Store {
             applier.batch.put_artifact(owner, &artifact.path, clock, artifact.content)?;
             let content = artifact.encode();
             operations.push(self.operation(OperationKind::Artifact, owner, content));
+        }
+        for part in gathered.traces {
+            let (document, content) = (part.document(), part.encode());
+            operations.push(self.operation(OperationKind::Trace, document, content));
         }
         Ok(operations)
     }

@@ -104,6 +104,10 @@ impl Snapshot {
         Self { txn }
     }
 
+    pub(crate) const fn txn(&self) -> &ReadTransaction {
+        &self.txn
+    }
+
     /// An experiment, active or deleted.
     pub fn experiment(&self, id: ExperimentId) -> Result<Option<ExperimentRow>, StoreError> {
         let Some(bytes) = self.txn.open_table(EXPERIMENTS)?.get(id.0)? else { return Ok(None) };

@@ -54,6 +54,16 @@ pub(crate) const DOCUMENT_ROWS: TableDefinition<&[u8; 17], &[u8]> =
     TableDefinition::new("index-documents-1");
 /// Keys that find such documents; see `index::LookupKey`.
 pub(crate) const LOOKUPS: TableDefinition<&[u8], ()> = TableDefinition::new("index-lookups-1");
+/// A trace's local number to what is known of it.
+pub(crate) const TRACES: TableDefinition<u32, &[u8]> = TableDefinition::new("index-traces-1");
+/// The id of the document about a trace to the trace's local number.
+pub(crate) const TRACE_NUMBERS: TableDefinition<&[u8; 16], u32> =
+    TableDefinition::new("index-trace-numbers-1");
+/// (trace number, span id) to the span.
+pub(crate) const SPANS: TableDefinition<(u32, u64), &[u8]> = TableDefinition::new("spans-1");
+/// Keys that find traces in order of time; see `index::trace_key`.
+pub(crate) const TRACE_KEYS: TableDefinition<&[u8], ()> =
+    TableDefinition::new("index-trace-keys-1");
 
 /// Makes the tables that are missing, so that readers find them all.
 pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
@@ -75,6 +85,10 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(MODEL_RUNS)?;
     txn.open_table(DOCUMENT_ROWS)?;
     txn.open_table(LOOKUPS)?;
+    txn.open_table(TRACES)?;
+    txn.open_table(TRACE_NUMBERS)?;
+    txn.open_table(SPANS)?;
+    txn.open_table(TRACE_KEYS)?;
     Ok(())
 }
 
@@ -94,5 +108,9 @@ pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(MODEL_RUNS)?;
     txn.delete_table(DOCUMENT_ROWS)?;
     txn.delete_table(LOOKUPS)?;
+    txn.delete_table(TRACES)?;
+    txn.delete_table(TRACE_NUMBERS)?;
+    txn.delete_table(SPANS)?;
+    txn.delete_table(TRACE_KEYS)?;
     Ok(())
 }

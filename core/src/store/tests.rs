@@ -5,6 +5,8 @@ mod logged_models;
 
 use std::collections::BTreeMap;
 
+mod traces;
+
 use super::*;
 use crate::act::workspace_id;
 use crate::action::{Action, ExperimentChange, LogBatch, NewRun, Outcome, Refusal, RunChange};
@@ -159,6 +161,8 @@ struct Contents {
     documents: Vec<DocumentRow>,
     lookups: Vec<Vec<u8>>,
     artifacts: Vec<(DocumentId, crate::rows::ArtifactRow)>,
+    /// What is known of each trace, as text, and how many spans are here.
+    traces: BTreeMap<String, (String, usize)>,
     members: Membership,
 }
 
@@ -181,9 +185,19 @@ impl Contents {
             documents: snapshot.documents().unwrap().collect::<Result<_, _>>().unwrap(),
             lookups: snapshot.lookup_keys().unwrap(),
             artifacts: snapshot.all_artifacts().unwrap(),
+            traces: traces_of(snapshot),
             members: snapshot.membership().unwrap(),
         }
     }
+}
+
+fn traces_of(snapshot: &Snapshot) -> BTreeMap<String, (String, usize)> {
+    let states = snapshot.traces().unwrap().map(Result::unwrap);
+    let shown = states.map(|state| {
+        let spans = snapshot.encoded_spans(&state.trace).unwrap();
+        (state.trace.clone(), (format!("{state:?} {spans:?}"), spans.len()))
+    });
+    shown.collect()
 }
 
 fn metric(key: &str, step: i64, value: f64) -> Metric {

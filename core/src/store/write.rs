@@ -208,6 +208,11 @@ fn outcome(batch: &mut Batch<'_>, answer: Answer) -> Result<Outcome, StoreError>
         Answer::Experiment(id) => Outcome::Experiment(batch.experiment(id)?.expect(gone).clone()),
         Answer::Run(id) => Outcome::Run(Box::new(batch.run(&id)?.expect(gone).clone())),
         Answer::Records(counts) => Outcome::Records(counts),
+        Answer::Count(count) => Outcome::Count(count),
+        Answer::Trace(id) => {
+            let state = batch.traces()?.state(&id)?.expect(gone).clone();
+            Outcome::Trace(Box::new(state.into_row()))
+        }
         Answer::Document(id) => {
             Outcome::Document(Box::new(batch.documents()?.row(&id)?.expect(gone).clone()))
         }

@@ -15,13 +15,14 @@ use runmesh_core::search;
 use runmesh_core::series;
 use runmesh_core::sync::Message;
 use runmesh_core::ticket::Ticket;
+use runmesh_core::trace::TracePart;
 use runmesh_core::vector::{Tip, VersionVector};
 
 /// A decoder, and the name of its fuzz target.
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const DECODERS: [Decoder; 11] = [
+pub const DECODERS: [Decoder; 13] = [
     ("act", act),
     ("artifact", artifact),
     ("change", change),
@@ -32,6 +33,8 @@ pub const DECODERS: [Decoder; 11] = [
     ("message", message),
     ("points", points),
     ("ticket", ticket),
+    ("trace", trace),
+    ("trace_filter", trace_filter),
     ("vector", vector),
 ];
 
@@ -130,6 +133,23 @@ pub fn ticket(bytes: &[u8]) {
     if let Ok(ticket) = text.parse::<Ticket>() {
         assert_eq!(ticket.to_string().parse::<Ticket>().expect("we wrote it"), ticket);
     }
+}
+
+/// The content of a trace operation.
+pub fn trace(bytes: &[u8]) {
+    if let Ok(part) = TracePart::decode(bytes) {
+        assert_eq!(part.encode(), bytes);
+        for span in &part.spans {
+            assert_eq!(&span.decode().expect("it was read").encode(), span);
+        }
+    }
+}
+
+/// A filter of traces.
+pub fn trace_filter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = search::parse_trace_filter(text);
+    let _ = search::parse_trace_order(&[text]);
 }
 
 /// A version vector.

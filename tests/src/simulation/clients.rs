@@ -2,11 +2,14 @@
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use runmesh_core::action::{Action, ExperimentChange, LogBatch, NewRun, RunChange};
+use runmesh_core::action::{
+    Action, ExperimentChange, LogBatch, NewRun, RunChange, TraceChange, TracesToDelete,
+};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 use runmesh_core::rows::{KeyValue, Metric, MetricContext, Point, RunStatus};
 use runmesh_core::store::{RoundEnd, Snapshot};
+use runmesh_core::trace::{Span, SpanId, TraceInfo, TracePart, TraceStatus};
 
 use super::device::{Device, Failed};
 
@@ -31,6 +34,11 @@ pub(super) enum Acknowledged {
         path: String,
         blob: BlobHash,
     },
+    /// A span of a trace that nobody deletes.
+    Span {
+        trace: String,
+        span: SpanId,
+    },
 }
 
 impl Acknowledged {
@@ -49,6 +57,10 @@ impl Acknowledged {
             Self::Artifact { owner, path, blob } => {
                 let row = snapshot.artifact(*owner, path).expect("reading does not fail");
                 row.is_some_and(|row| row.blob == *blob)
+            }
+            Self::Span { trace, span } => {
+                let spans = snapshot.spans(trace).expect("reading does not fail");
+                spans.iter().any(|held| held.id == *span)
             }
         };
         assert!(held, "device {device} lacks what was acknowledged: {self:?}");
@@ -99,7 +111,7 @@ fn action(
     device.asked += 1;
     let own = format!("{}-{}", device.number, device.asked);
     let Some(run) = pick(known, random) else { return create_run(device, random) };
-    match random.random_range(0..12) {
+    match random.random_range(0..15) {
         0 | 1 => create_run(device, random),
         2 => (create_experiment(random), Vec::new()),
         3 => (change_experiment(random), Vec::new()),
@@ -115,6 +127,8 @@ fn action(
         5 => (Action::SetRunDeleted { id: run, deleted: random.random_bool(0.3) }, Vec::new()),
         6 => (Action::DeleteRunTag { id: run, key: "shared".to_owned() }, Vec::new()),
         7 | 8 => put_artifact(run, &own, random),
+        9 | 10 => log_spans(&own, random),
+        11 => (say_of_trace(run, random), Vec::new()),
         _ => log(run, &own, random),
     }
 }
@@ -165,6 +179,51 @@ fn put_artifact(run: RunId, own: &str, random: &mut StdRng) -> (Action, Vec<Ackn
     let put = Action::PutArtifact { owner, path: path.clone(), blob, size: 3 };
     let write = Acknowledged::Artifact { owner, path, blob };
     (put, (!shared).then_some(write).into_iter().collect())
+}
+
+/// Spans of one of few traces, so that devices add to the same while apart.
+fn log_spans(own: &str, random: &mut StdRng) -> (Action, Vec<Acknowledged>) {
+    let kept = random.random_bool(0.7);
+    let trace = if kept { "tr-kept".to_owned() } else { shared_trace(random) };
+    let id: SpanId = random.random();
+    let span = Span {
+        id,
+        name: own.to_owned(),
+        start_ns: random.random_range(0..9_000_000),
+        end_ns: random.random_range(0..9_000_000),
+        ..Span::default()
+    };
+    let mut part = TracePart::new(trace.clone(), DocumentId::experiment("Default", 0));
+    part.metadata = vec![KeyValue::new("session", random.random_range(0..3).to_string())];
+    part.spans = vec![span.encode()];
+    let write = Acknowledged::Span { trace, span: id };
+    (Action::LogSpans(vec![part]), kept.then_some(write).into_iter().collect())
+}
+
+fn shared_trace(random: &mut StdRng) -> String {
+    format!("tr-{}", random.random_range(0..9))
+}
+
+fn say_of_trace(run: RunId, random: &mut StdRng) -> Action {
+    let trace = if random.random_bool(0.5) { "tr-kept".to_owned() } else { shared_trace(random) };
+    let tag = KeyValue::new("color", random.random_range(0..9).to_string());
+    match random.random_range(0..5) {
+        0 => Action::ChangeTrace { trace, change: TraceChange::SetTag(tag) },
+        1 => Action::ChangeTrace { trace, change: TraceChange::LinkRun(run) },
+        2 => Action::DeleteTraces(TracesToDelete {
+            experiment: ExperimentId::DEFAULT,
+            ids: vec![shared_trace(random)],
+            ..TracesToDelete::default()
+        }),
+        _ => {
+            let status = [TraceStatus::InProgress, TraceStatus::Ok][random.random_range(0..2)];
+            let start_ms = random.random_range(0..9);
+            let mut part = TracePart::new(trace, DocumentId::experiment("Default", 0));
+            part.infos =
+                vec![TraceInfo { status, start_ms, tags: vec![tag], ..TraceInfo::default() }];
+            Action::LogTrace(Box::new(part))
+        }
+    }
 }
 
 fn log(run: RunId, own: &str, random: &mut StdRng) -> (Action, Vec<Acknowledged>) {

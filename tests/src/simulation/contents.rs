@@ -12,6 +12,7 @@ pub(super) struct Contents {
     histories: Vec<String>,
     documents: String,
     artifacts: String,
+    traces: Vec<String>,
     members: String,
     /// Changes that wait for others.
     pub(super) waiting: u64,
@@ -35,9 +36,21 @@ impl Contents {
             runs: rows.iter().map(|row| format!("{row:?}")).collect(),
             histories,
             documents: format!("{:?}", snapshot.documents()?.collect::<Result<Vec<_>, _>>()?),
+            traces: traces(snapshot)?,
             artifacts: format!("{:?}", snapshot.all_artifacts()?),
             members: format!("{:?}", snapshot.membership()?),
             waiting: snapshot.counts()?.waiting_changes,
         })
     }
+}
+
+/// Devices number traces, too, as they come.
+fn traces(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
+    let mut traces = Vec::new();
+    for state in snapshot.traces()? {
+        let state = state?;
+        traces.push(format!("{state:?}: {:?}", snapshot.spans(&state.trace)?));
+    }
+    traces.sort_unstable();
+    Ok(traces)
 }

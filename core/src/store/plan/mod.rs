@@ -5,6 +5,7 @@
 
 mod evaluation;
 mod logged_models;
+mod traces;
 
 use super::StoreError;
 use super::batch::Batch;
@@ -28,6 +29,8 @@ pub(super) enum Answer {
     Run(RunId),
     Document(DocumentId),
     Records(RecordCounts),
+    Trace(DocumentId),
+    Count(u64),
 }
 
 /// The edits that carry out an action.
@@ -70,6 +73,10 @@ pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Plann
         Action::PutArtifact { owner, path, blob, size } => {
             put_artifact(batch, owner, path, blob, size)
         }
+        Action::LogSpans(parts) => traces::log_spans(batch, parts),
+        Action::LogTrace(part) => traces::log_trace(batch, clock, *part),
+        Action::ChangeTrace { trace, change } => traces::change_trace(batch, trace, change),
+        Action::DeleteTraces(wanted) => traces::delete_traces(batch, &wanted),
         Action::RemoveArtifacts { owner, path } => remove_artifacts(batch, owner, &path),
         Action::SetSetting { key, value } => set_setting(batch, key, value.as_deref()),
     }?;

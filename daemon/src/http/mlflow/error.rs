@@ -142,7 +142,9 @@ impl From<Refusal> for ApiError {
                 changed_model_params(document, &changes)
             }
             Refusal::NoSuchTag { document, key } => no_such_tag(document, &key),
-            refusal @ (Refusal::PathTaken { .. }
+            Refusal::NoSuchTrace(id) => Self::absent(format!("Trace with ID '{id}' not found.")),
+            refusal @ (Refusal::TraceDeleted(_)
+            | Refusal::PathTaken { .. }
             | Refusal::TooLarge { .. }
             | Refusal::TooMany { .. }
             | Refusal::NoSuchScorer { .. }) => Self::invalid(refusal.to_string()),
