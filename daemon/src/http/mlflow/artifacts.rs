@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use runmesh_core::action::Action;
-use runmesh_core::ids::DocumentId;
+use runmesh_core::ids::{DocumentId, ExperimentId};
 use runmesh_core::rows::{ArtifactRow, LoggedModel};
 use runmesh_core::store::{ArtifactEntry, Snapshot};
 use serde::Serialize;
@@ -103,6 +103,17 @@ pub(super) async fn send(
         }
         Found::Nothing => Err(ApiError::absent(format!("No such artifact: '{path}'"))),
     }
+}
+
+/// Sends a file that clients keep with a trace.
+pub(super) async fn of_trace(
+    app: &Arc<App>,
+    experiment: ExperimentId,
+    trace: &str,
+    file: &str,
+) -> Result<Response, ApiError> {
+    let path = artifact_path::parse(&format!("{experiment}/traces/{trace}/artifacts/{file}"))?;
+    send(app, path, &HeaderMap::new()).await
 }
 
 enum Found {

@@ -185,6 +185,31 @@ impl<'a> Fields<'a> {
         number(value).map(Some).ok_or_else(|| wrong_type(name, value))
     }
 
+    /// A boolean. In a query clients write it as Python does.
+    pub(crate) fn boolean(self, name: &str) -> Result<Option<bool>, ApiError> {
+        let Some(value) = self.scalar(name)? else { return Ok(None) };
+        let boolean = match value.as_str() {
+            Some(text) => text.to_ascii_lowercase().parse().ok(),
+            None => value.as_bool(),
+        };
+        boolean.map(Some).ok_or_else(|| wrong_type(name, value))
+    }
+
+    /// A field that may be anything.
+    pub(crate) fn value(self, name: &str) -> Result<Option<&'a Value>, ApiError> {
+        self.raw(name)
+    }
+
+    /// A map of texts; empty if absent.
+    pub(crate) fn texts_by_key(self, name: &str) -> Result<Vec<(&'a str, &'a str)>, ApiError> {
+        let Some(value) = self.raw(name)? else { return Ok(Vec::new()) };
+        let map = value.as_object().ok_or_else(|| wrong_type(name, value))?;
+        let pair = |(key, item): (&'a String, &'a Value)| {
+            item.as_str().map(|text| (key.as_str(), text)).ok_or_else(|| wrong_type(name, value))
+        };
+        map.iter().map(pair).collect()
+    }
+
     /// A list of texts; empty if absent.
     pub(crate) fn texts(self, name: &str) -> Result<Vec<&'a str>, ApiError> {
         let Some(value) = self.raw(name)? else { return Ok(Vec::new()) };

@@ -28,6 +28,7 @@ mod search_models;
 mod server;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traces;
 pub(crate) mod webhooks;
 
 use std::sync::Arc;
@@ -49,11 +50,12 @@ pub(super) fn routes() -> Router<Arc<App>> {
     let mut router = Router::new()
         .route("/health", get(server::health))
         .route("/version", get(server::version))
-        .route("/get-artifact", get(artifacts::get_of_run));
+        .route("/get-artifact", get(artifacts::get_of_run))
+        .merge(traces::otlp_routes());
     for prefix in ["/api", "/ajax-api"] {
         router = router
-            .nest(&format!("{prefix}/2.0/mlflow"), api.clone())
-            .nest(&format!("{prefix}/3.0/mlflow"), api.clone())
+            .nest(&format!("{prefix}/2.0/mlflow"), api.clone().merge(traces::routes_v2()))
+            .nest(&format!("{prefix}/3.0/mlflow"), api.clone().merge(traces::routes_v3()))
             .nest(&format!("{prefix}/2.0/mlflow-artifacts"), artifact_proxy());
     }
     router.nest("/ajax-api/2.0/mlflow", page_only())

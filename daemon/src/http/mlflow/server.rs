@@ -6,11 +6,10 @@ use serde_json::json;
 
 use super::render;
 
-/// The MLflow whose API this is, as clients use it: the newest that takes no traces over OTLP.
-/// The Python client asks before it exports its first span. A server from 3.4 on gets spans posted
-/// to `/v1/traces`, which is not served yet, and the client would report an error for each trace.
-/// Nothing else in the clients of 2.x and 3.x depends on this value.
-const VERSION: &str = "3.3.2";
+/// The MLflow whose API this is, as clients use it. The Python client asks before it exports its
+/// first span: a server from 3.4 on gets spans posted to `/v1/traces`. Nothing else in the clients
+/// of 2.x and 3.x depends on this value.
+const VERSION: &str = "3.17.2";
 
 pub(crate) async fn health() -> &'static str {
     "OK"

@@ -1,0 +1,139 @@
+//! Searching traces.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use runmesh_core::ids::ExperimentId;
+use runmesh_core::rows::TraceRow;
+use runmesh_core::search::{
+    Assessed, AssessmentKind, TraceQuery, TraceWords, parse_trace_filter, parse_trace_order,
+    search_traces,
+};
+use runmesh_core::store::Snapshot;
+use runmesh_core::trace::{Span, SpanStatus};
+use serde_json::Value;
+
+use super::names::{SOURCE_RUN, TRACE_NAME};
+use super::render::{InfoJson, Locations, trace_file};
+use super::spans::text_of;
+use crate::app::App;
+use crate::http::mlflow::error::ApiError;
+use crate::http::mlflow::message::{Fields, Message, missing, wrong_type};
+use crate::http::mlflow::{experiments, page, read, render as answers};
+
+/// The most traces of a page.
+const MAX_RESULTS: i64 = 500;
+/// The traces of a page, unless asked for another number.
+const DEFAULT_RESULTS: i64 = 100;
+
+/// MLflow's words in a search.
+pub(super) const WORDS: TraceWords = TraceWords {
+    name_tag: TRACE_NAME,
+    run_fact: SOURCE_RUN,
+    assessment: assessed,
+    span_text,
+    attribute_text,
+    span_status,
+};
+
+fn assessed(json: &str) -> Option<Assessed> {
+    let assessment: Value = serde_json::from_str(json).ok()?;
+    let kinds = [
+        ("feedback", AssessmentKind::Feedback),
+        ("expectation", AssessmentKind::Expectation),
+        ("issue", AssessmentKind::Issue),
+    ];
+    let (value, kind) =
+        kinds.into_iter().find_map(|(name, kind)| Some((assessment.get(name)?, kind)))?;
+    let serialized = value["serialized_value"]["value"].as_str();
+    let value = match serialized {
+        Some(json) => json.to_owned(),
+        None => value.get("value").unwrap_or(&Value::Null).to_string(),
+    };
+    Some(Assessed {
+        kind,
+        name: assessment["assessment_name"].as_str()?.to_owned(),
+        valid: assessment["valid"].as_bool().unwrap_or(true),
+        value,
+    })
+}
+
+/// A span as MLflow keeps it, in which its users look for text.
+fn span_text(span: &Span) -> String {
+    trace_file(&[0; 16], std::slice::from_ref(span))
+}
+
+/// A text is found both as it is and as JSON, which is how MLflow's users know it.
+fn attribute_text(span: &Span, key: &str) -> Option<String> {
+    text_of(span.attribute(key))
+}
+
+const fn span_status(span: &Span) -> &'static str {
+    match span.status {
+        SpanStatus::Unset => "UNSET",
+        SpanStatus::Ok => "OK",
+        SpanStatus::Error => "ERROR",
+    }
+}
+
+/// Reads what both versions of the API ask in the same way.
+pub(super) fn query(
+    fields: Fields<'_>,
+    experiments: Vec<ExperimentId>,
+) -> Result<TraceQuery, ApiError> {
+    let given = fields.integer("max_results")?.unwrap_or(DEFAULT_RESULTS);
+    if given > MAX_RESULTS {
+        return Err(wrong_type("max_results", &Value::from(given)));
+    }
+    let limit = usize::try_from(given).ok().filter(|limit| *limit > 0).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "Invalid value {given} for parameter 'max_results' supplied. It must be a positive \
+             integer"
+        ))
+    })?;
+    Ok(TraceQuery {
+        experiments,
+        clauses: parse_trace_filter(fields.text("filter")?.unwrap_or_default())?,
+        order: parse_trace_order(&fields.texts("order_by")?)?,
+        offset: page::offset(fields.text("page_token")?)?,
+        limit,
+        words: WORDS,
+    })
+}
+
+/// What a query finds, where its artifacts are, and the token of the next page.
+pub(super) fn find(
+    snapshot: &Snapshot,
+    query: &TraceQuery,
+) -> Result<(Vec<TraceRow>, Locations, Option<String>), ApiError> {
+    let found = search_traces(snapshot, query)?;
+    let mut locations = Locations::default();
+    found.traces.iter().try_for_each(|row| locations.add(snapshot, row))?;
+    let next = found.more.then(|| page::token(query.offset + query.limit));
+    Ok((found.traces, locations, next))
+}
+
+pub(super) async fn search(
+    State(app): State<Arc<App>>,
+    message: Message,
+) -> Result<Response, ApiError> {
+    let fields = message.fields();
+    let locations = fields.messages("locations")?;
+    if locations.is_empty() {
+        return Err(missing("locations"));
+    }
+    let mut experiments = Vec::new();
+    for location in locations {
+        if let Some(experiment) = location.message("mlflow_experiment")? {
+            experiments.push(experiments::parse_id(experiment.required_text("experiment_id")?)?);
+        }
+    }
+    let query = query(fields, experiments)?;
+    read(&app, move |snapshot| {
+        let (rows, locations, next) = find(snapshot, &query)?;
+        let items: Vec<_> = rows.iter().map(|row| InfoJson::new(row, &locations)).collect();
+        Ok(answers::json(&answers::Page { name: "traces", items: &items, next }))
+    })
+    .await
+}

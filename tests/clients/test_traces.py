@@ -1,0 +1,399 @@
+"""Traces: logged, read, searched, assessed and deleted with the real client; spans from OpenTelemetry's own SDK."""
+
+import gzip
+import json
+import time
+
+import mlflow
+import pytest
+import requests
+from devices import until
+from mlflow.entities import AssessmentSource, SpanEvent, SpanStatusCode, SpanType, TraceState
+from mlflow.exceptions import MlflowException
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+CHAT = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+@mlflow.trace(span_type=SpanType.CHAIN, attributes={"k": "v"})
+def answer(question: str, tags: dict | None = None, session: str = "s-1") -> str:
+    with mlflow.start_span("model", span_type=SpanType.LLM) as span:
+        span.set_inputs({"zebra": question, "ape": [1, 2.5, None, {"é": True}]})
+        span.set_attribute("mlflow.chat.tokenUsage", CHAT)
+        span.add_event(SpanEvent("token", attributes={"at": 1}))
+        span.set_outputs("forty-two")
+    metadata = {"mlflow.trace.session": session, "mlflow.trace.user": "ann"}
+    mlflow.update_current_trace(tags=tags or {}, metadata=metadata)
+    return "forty-two"
+
+
+@mlflow.trace
+def broken() -> None:
+    raise ValueError("no answer")
+
+
+def logged(function, *arguments, **named) -> str:
+    """Traces a call and returns the trace's id once the server has it."""
+    try:
+        function(*arguments, **named)
+    except ValueError:
+        pass
+    mlflow.flush_trace_async_logging()
+    return mlflow.get_last_active_trace_id()
+
+
+def test_a_trace_is_read_back_as_it_was_logged(client, experiment):
+    trace_id = logged(answer, "why?", {"color": "red"})
+    trace = mlflow.get_trace(trace_id)
+    info = trace.info
+    assert (info.state, info.experiment_id) == (TraceState.OK, experiment)
+    assert info.tags["color"] == "red" and info.tags["mlflow.traceName"] == "answer"
+    assert info.tags["mlflow.trace.spansLocation"] == "TRACKING_STORE"
+    assert info.trace_metadata["mlflow.trace.session"] == "s-1"
+    assert info.token_usage == CHAT
+    assert json.loads(info.request_preview)["question"] == "why?"
+    assert info.response_preview == '"forty-two"'
+    root, model = trace.data.spans
+    assert (root.name, root.span_type, root.parent_id) == ("answer", SpanType.CHAIN, None)
+    assert root.get_attribute("k") == "v" and root.outputs == "forty-two"
+    assert (model.parent_id, model.span_type) == (root.span_id, SpanType.LLM)
+    assert list(model.inputs) == ["zebra", "ape"]
+    assert model.inputs["ape"] == [1, 2.5, None, {"é": True}]
+    assert model.events[0].name == "token" and model.events[0].attributes == {"at": 1}
+    assert root.start_time_ns <= model.start_time_ns <= model.end_time_ns <= root.end_time_ns
+
+
+def test_a_failed_trace_says_why(client, experiment):
+    trace = mlflow.get_trace(logged(broken))
+    assert trace.info.state == TraceState.ERROR
+    [span] = trace.data.spans
+    assert span.status.status_code == SpanStatusCode.ERROR
+    assert "no answer" in span.status.description
+    assert span.events[0].attributes["exception.message"] == "no answer"
+
+
+def test_traces_are_searched_as_a_dataframe(client, experiment):
+    with mlflow.start_run() as run:
+        in_run = logged(answer, "in a run", {"color": "red"})
+    others = [logged(answer, f"question {at}", {"color": "blue", "at": str(at)}, f"s-{at % 2}") for at in range(5)]
+    failed = logged(broken)
+
+    def found(filter_string: str | None = None, **more) -> list[str]:
+        traces = mlflow.search_traces(
+            locations=[experiment], filter_string=filter_string, return_type="list", **more
+        )
+        return [trace.info.trace_id for trace in traces]
+
+    newest_first = [failed, *reversed(others), in_run]
+    assert found() == newest_first
+    assert found(order_by=["timestamp ASC"]) == newest_first[::-1]
+    assert found(max_results=3) == newest_first[:3]
+    assert found("attributes.status = 'ERROR'") == [failed]
+    assert found("trace.status = 'OK' AND tags.color = 'blue'") == others[::-1]
+    assert found("tag.color != 'blue'") == [in_run]
+    assert found("name = 'broken'") == [failed]
+    assert found("trace.name LIKE 'ans%' AND tags.at = '3'") == [others[3]]
+    assert found("metadata.`mlflow.trace.session` = 's-1'") == [others[3], others[1], in_run]
+    assert found("tags.at IS NULL") == [failed, in_run]
+    assert found("tags.at RLIKE '^[01]$'", order_by=["tag.at ASC"]) == others[:2]
+    assert found("span.name = 'model' AND span.type = 'LLM'") == newest_first[1:]
+    assert found("span.attributes.k = 'v' AND tags.at = '0'") == [others[0]]
+    assert found("trace.text LIKE '%question 4%'") == [others[4]]
+    assert found(f"request_id = '{in_run}'") == [in_run]
+    assert found(f"run_id = '{run.info.run_id}'") == [in_run]
+    assert [t.info.trace_id for t in mlflow.search_traces(
+        locations=[experiment], run_id=run.info.run_id, return_type="list")] == [in_run]
+    assert found("timestamp_ms > 0 AND execution_time_ms >= 0") == newest_first
+    table = mlflow.search_traces(locations=[experiment])
+    assert list(table["trace_id"]) == newest_first
+    assert set(table["state"]) == {"OK", "ERROR"}
+    page = client.search_traces(locations=[experiment], max_results=4)
+    rest = client.search_traces(locations=[experiment], max_results=4, page_token=page.token)
+    assert [trace.info.trace_id for trace in [*page, *rest]] == newest_first
+    assert not rest.token
+    with pytest.raises(MlflowException, match="Invalid"):
+        found("nothing.at = 'all'")
+
+
+def test_tags_are_set_and_deleted_after_the_trace_is_written(client, experiment):
+    trace_id = logged(answer, "tagged", {"color": "red"})
+    client.set_trace_tag(trace_id, "color", "green")
+    client.set_trace_tag(trace_id, "size", "large")
+    tags = mlflow.get_trace(trace_id).info.tags
+    assert (tags["color"], tags["size"]) == ("green", "large")
+    client.delete_trace_tag(trace_id, "color")
+    client.delete_trace_tag(trace_id, "size")
+    assert not {"color", "size"} & set(mlflow.get_trace(trace_id).info.tags)
+    with pytest.raises(MlflowException, match="No trace tag with key 'color'"):
+        client.delete_trace_tag(trace_id, "color")
+    client.set_trace_tag(trace_id, "color", "blue")
+    found = client.search_traces(locations=[experiment], filter_string="tags.color = 'blue'")
+    assert [trace.info.trace_id for trace in found] == [trace_id]
+    assert not client.search_traces(locations=[experiment], filter_string="tags.color = 'red'")
+
+
+def test_assessments_are_made_changed_overridden_and_deleted(client, experiment):
+    trace_id = logged(answer, "assess me")
+    source = AssessmentSource("HUMAN", "ann@lab")
+    good = mlflow.log_feedback(trace_id=trace_id, name="good", value=True, source=source, rationale="short",
+                               metadata={"round": "1"})
+    expected = mlflow.log_expectation(trace_id=trace_id, name="expected", value={"a": [1, "x"]}, source=source)
+    mlflow.log_feedback(trace_id=trace_id, name="score", value=0.75)
+    held = {one.name: one for one in mlflow.get_trace(trace_id).info.assessments}
+    assert held["good"].value is True and held["good"].rationale == "short"
+    assert held["good"].source == source and held["good"].metadata == {"round": "1"}
+    assert held["expected"].value == {"a": [1, "x"]}
+    assert held["score"].value == 0.75
+
+    def found(filter_string: str) -> int:
+        return len(client.search_traces(locations=[experiment], filter_string=filter_string))
+
+    assert found("feedback.good = 'true'") == 1 and found("feedback.good = 'false'") == 0
+    assert found("feedback.score > 0.7") == 1 and found("feedback.score > 0.8") == 0
+    assert found("expectation.expected IS NOT NULL") == 1 and found("feedback.other IS NULL") == 1
+
+    changed = mlflow.entities.Feedback(name="good", value=False, rationale="long", metadata={"by": "bob"})
+    mlflow.update_assessment(trace_id, good.assessment_id, changed)
+    read = mlflow.get_assessment(trace_id, good.assessment_id)
+    assert (read.value, read.rationale, read.metadata) == (False, "long", {"round": "1", "by": "bob"})
+    assert read.source == source
+
+    better = mlflow.override_feedback(trace_id=trace_id, assessment_id=good.assessment_id, value="best")
+    assert mlflow.get_assessment(trace_id, good.assessment_id).valid is False
+    mlflow.delete_assessment(trace_id, better.assessment_id)
+    assert mlflow.get_assessment(trace_id, good.assessment_id).valid is True
+    mlflow.delete_assessment(trace_id, expected.assessment_id)
+    with pytest.raises(MlflowException, match="not found"):
+        mlflow.get_assessment(trace_id, expected.assessment_id)
+    with pytest.raises(MlflowException, match="not found"):
+        mlflow.log_feedback(trace_id="tr-nobody", name="good", value=True)
+
+
+def test_traces_are_linked_to_runs_and_prompts(client, experiment, run_id, wire):
+    trace_ids = [logged(answer, f"link {at}") for at in range(3)]
+    client.link_traces_to_run(trace_ids[:2], run_id)
+    client.link_traces_to_run(trace_ids[:1], run_id)
+    found = client.search_traces(locations=[experiment], filter_string=f"attribute.run_id = '{run_id}'")
+    assert sorted(trace.info.trace_id for trace in found) == sorted(trace_ids[:2])
+    versions = [{"name": "qa", "version": "3"}]
+    linked = wire.post("traces/link-prompts", {"trace_id": trace_ids[2], "prompt_versions": versions})
+    assert linked.status == 200
+    found = client.search_traces(locations=[experiment], filter_string='prompt = "qa/3"')
+    assert [trace.info.trace_id for trace in found] == [trace_ids[2]]
+
+
+def test_deleted_traces_are_gone(client, experiment):
+    first, second, third = (logged(answer, f"delete {at}") for at in range(3))
+    assert client.delete_traces(experiment, trace_ids=[second]) == 1
+    assert client.delete_traces(experiment, trace_ids=[second, "tr-nobody"]) == 0
+    left = client.search_traces(locations=[experiment])
+    assert [trace.info.trace_id for trace in left] == [third, first]
+    assert mlflow.get_trace(second) is None
+    assert client.delete_traces(experiment, max_timestamp_millis=int(time.time() * 1000), max_traces=1) == 1
+    assert [trace.info.trace_id for trace in client.search_traces(locations=[experiment])] == [third]
+    assert client.delete_traces(experiment, max_timestamp_millis=int(time.time() * 1000)) == 1
+    assert not client.search_traces(locations=[experiment])
+
+
+# OpenTelemetry.
+
+
+def attribute(key: str, **value) -> KeyValue:
+    return KeyValue(key=key, value=AnyValue(**value))
+
+
+def export_request(trace: bytes, *spans: tuple[bytes, bytes, str], ended: bool = True) -> ExportTraceServiceRequest:
+    """A request as exporters send it: (id, parent's id or nothing, name) of each span."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.append(attribute("service.name", string_value="shop"))
+    resource.resource.attributes.append(attribute("telemetry.sdk.language", string_value="python"))
+    for at, (span_id, parent, name) in enumerate(spans):
+        span = resource.scope_spans.add().spans.add()
+        span.trace_id, span.span_id, span.parent_span_id, span.name = trace, span_id, parent, name
+        span.start_time_unix_nano = 1_800_000_000_000_000_000 + at * 1_000_000
+        span.end_time_unix_nano = span.start_time_unix_nano + 5_000_000 if ended else 0
+        span.attributes.append(attribute("session.id", string_value="s-9"))
+        span.attributes.append(attribute("user.id", string_value="bob"))
+        span.attributes.append(attribute("gen_ai.request.model", string_value="tiny"))
+        span.attributes.append(attribute("gen_ai.usage.input_tokens", int_value=10))
+        span.attributes.append(attribute("gen_ai.usage.output_tokens", int_value=5))
+        if not parent:
+            span.attributes.append(attribute("input.value", string_value="what?"))
+            span.attributes.append(attribute("mlflow.traceTag.team", string_value="risk"))
+    return request
+
+
+def send(server: str, experiment: str, body: bytes, **headers: str) -> requests.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    given = {"content-type": "application/x-protobuf", "x-mlflow-experiment-id": experiment, **named}
+    return requests.post(f"{server}/v1/traces", data=body, headers=given, timeout=60)
+
+
+def test_spans_that_exporters_send_become_a_trace(client, server, experiment):
+    trace = bytes(range(16))
+    whole = export_request(trace, (b"\x01" * 8, b"", "checkout"), (b"\x02" * 8, b"\x01" * 8, "pay"))
+    sent = send(server, experiment, gzip.compress(whole.SerializeToString()), content_encoding="gzip")
+    assert (sent.status_code, sent.headers["content-type"], sent.content) == (200, "application/x-protobuf", b"")
+    read = mlflow.get_trace("tr-" + trace.hex())
+    assert read.info.state == TraceState.OK
+    assert read.info.request_time == 1_800_000_000_000 and read.info.execution_duration == 6
+    assert read.info.tags["service.name"] == "shop" and read.info.tags["team"] == "risk"
+    assert "telemetry.sdk.language" not in read.info.tags
+    assert read.info.trace_metadata["mlflow.trace.session"] == "s-9"
+    assert read.info.trace_metadata["mlflow.trace.user"] == "bob"
+    # The checkout counts for the payment below it.
+    assert read.info.token_usage == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    assert "what?" in read.info.request_preview
+    assert [span.name for span in read.data.spans] == ["checkout", "pay"]
+    assert read.data.spans[0].get_attribute("gen_ai.request.model") == "tiny"
+    found = client.search_traces(locations=[experiment], filter_string="metadata.`mlflow.trace.session` = 's-9'")
+    assert [one.info.trace_id for one in found] == [read.info.trace_id]
+
+
+def test_spans_that_come_late_and_twice_are_one_trace(client, server, experiment):
+    trace = bytes(range(1, 17))
+    root = export_request(trace, (b"\x01" * 8, b"", "checkout"))
+    child = export_request(trace, (b"\x02" * 8, b"\x01" * 8, "pay"))
+    for request in (child, root, child, root):
+        assert send(server, experiment, request.SerializeToString()).status_code == 200
+    read = mlflow.get_trace("tr-" + trace.hex())
+    assert [span.name for span in read.data.spans] == ["checkout", "pay"]
+    assert read.info.token_usage == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+
+
+def test_spans_may_come_as_json_and_name_a_run(client, server, experiment, run_id):
+    span = {"traceId": "0a" * 16, "spanId": "0b" * 8, "name": "json", "kind": 1, "startTimeUnixNano": "1000000000",
+            "endTimeUnixNano": "2000000000", "status": {"code": 2, "message": "sad"},
+            "attributes": [{"key": "n", "value": {"intValue": "7"}},
+                           {"key": "list", "value": {"arrayValue": {"values": [{"doubleValue": 0.5}]}}}]}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    sent = send(server, experiment, body, content_type="application/json", x_mlflow_run_id=run_id)
+    assert sent.status_code == 200
+    read = mlflow.get_trace("tr-" + "0a" * 16)
+    assert (read.info.state, read.data.spans[0].status.description) == (TraceState.ERROR, "sad")
+    assert read.data.spans[0].get_attribute("n") == 7 and read.data.spans[0].get_attribute("list") == [0.5]
+    found = client.search_traces(locations=[experiment], filter_string=f"run_id = '{run_id}'")
+    assert [one.info.trace_id for one in found] == [read.info.trace_id]
+
+
+def test_what_no_exporter_sends_is_refused(server, experiment, client):
+    good = export_request(bytes(range(2, 18)), (b"\x01" * 8, b"", "x")).SerializeToString()
+    no_id = export_request(b"", (b"\x01" * 8, b"", "x")).SerializeToString()
+    for status, body, headers in [
+        (400, b"", {}),
+        (400, b"\xff\xff", {}),
+        (400, good, {"content_type": "text/plain"}),
+        (400, good, {"content_encoding": "br"}),
+        (400, good, {"content_encoding": "gzip"}),
+        (400, b"[]", {"content_type": "application/json"}),
+        (404, good, {"x_mlflow_experiment_id": "99999"}),
+        (400, good, {"x_mlflow_experiment_id": "none"}),
+        (422, no_id, {}),
+    ]:
+        assert send(server, experiment, body, **headers).status_code == status, (body[:20], headers)
+    bare = requests.post(f"{server}/v1/traces", data=good, headers={"content-type": "application/x-protobuf"}, timeout=60)
+    assert bare.status_code == 422
+    assert not client.search_traces(locations=[experiment])
+
+
+# Clients of MLflow 2.
+
+
+def test_a_client_of_mlflow_2_starts_ends_and_reads_a_trace(wire, server, client, experiment):
+    def ask(method: str, path: str, body=None):
+        headers = {"Content-Type": "application/json"}
+        answer = wire.send(method, f"/api/2.0/mlflow/{path}", body and json.dumps(body).encode(), headers)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def pairs(listed) -> dict:
+        return {pair["key"]: pair["value"] for pair in listed}
+
+    start = {"experiment_id": experiment, "timestamp_ms": 1000, "request_metadata": [{"key": "a", "value": "1"}],
+             "tags": [{"key": "mlflow.traceName", "value": "old"}]}
+    info = ask("POST", "traces", start)["trace_info"]
+    request_id = info["request_id"]
+    assert (info["status"], info["timestamp_ms"]) == ("IN_PROGRESS", 1000)
+    location = pairs(info["tags"])["mlflow.artifactLocation"]
+    assert location == f"mlflow-artifacts:/{experiment}/traces/{request_id}/artifacts"
+    spans = json.dumps({"spans": []}).encode()
+    path = location.removeprefix("mlflow-artifacts:/")
+    put = requests.put(f"{server}/api/2.0/mlflow-artifacts/artifacts/{path}/traces.json", data=spans, timeout=60)
+    assert put.status_code == 200
+    end = {"timestamp_ms": 1500, "status": "OK", "request_metadata": [{"key": "b", "value": "2"}],
+           "tags": [{"key": "c", "value": "3"}]}
+    ended = ask("PATCH", f"traces/{request_id}", end)["trace_info"]
+    assert (ended["status"], ended["execution_time_ms"]) == ("OK", 500)
+    assert ask("GET", f"traces/{request_id}/info")["trace_info"] == ended
+    assert pairs(ended["request_metadata"]).items() >= {"a": "1", "b": "2"}.items()
+    assert pairs(ended["tags"]).items() >= {"mlflow.traceName": "old", "c": "3"}.items()
+    [found] = ask("GET", f"traces?experiment_ids={experiment}&filter=name%20%3D%20'old'")["traces"]
+    assert found == ended
+    assert wire.get(f"get-trace-artifact?request_id={request_id}").body == spans
+    ask("PATCH", f"traces/{request_id}/tags", {"key": "d", "value": "4"})
+    assert client.get_trace(request_id).info.tags["d"] == "4"
+    assert ask("POST", "traces/delete-traces", {"experiment_id": experiment, "request_ids": [request_id]}) == {
+        "traces_deleted": 1
+    }
+
+
+# Several devices, and power cuts.
+
+
+@pytest.mark.runmesh_only
+def test_what_is_traced_and_said_on_two_devices_is_the_same_on_both(devices):
+    ann, bob = devices("ann").up(), devices("bob").up()
+
+    def trace_on(device, question: str) -> str:
+        mlflow.set_tracking_uri(device.url)
+        mlflow.set_experiment("agents")
+        return logged(answer, question, {"color": "red"})
+
+    before, gone = trace_on(ann, "before"), trace_on(ann, "gone")
+    kept = trace_on(bob, "taken along")
+    bob.ask("join", ann.ask("invite")["ticket"])
+    bob.ask("sync", "--wait")
+    ann.ask("sync", "--wait")
+    clients = {device: mlflow.MlflowClient(device.url) for device in (ann, bob)}
+    experiment = clients[bob].get_experiment_by_name("agents").experiment_id
+    clients[ann].set_trace_tag(before, "color", "green")
+    mlflow.set_tracking_uri(bob.url)
+    mlflow.log_feedback(trace_id=before, name="good", value=True)
+    clients[bob].delete_traces(experiment, trace_ids=[gone])
+
+    def seen(device) -> dict:
+        device.ask("sync", "--wait")
+        mlflow.set_tracking_uri(device.url)
+        traces = clients[device].search_traces(locations=[experiment])
+        return {
+            trace.info.trace_id: (
+                trace.info.tags["color"],
+                [one.name for one in trace.info.assessments],
+                [(span.name, span.inputs) for span in trace.data.spans],
+            )
+            for trace in traces
+        }
+
+    until(lambda: seen(ann) == seen(bob) and len(seen(ann)) == 2, "both show the same")
+    assert seen(ann)[before][:2] == ("green", ["good"])
+    assert set(seen(ann)) == {before, kept}
+
+
+@pytest.mark.runmesh_only
+def test_what_was_acknowledged_while_tracing_is_there_after_a_kill(devices, rng):
+    device = devices("ann").up()
+    acknowledged = []
+    for round_ in range(8):
+        for at in range(rng.randrange(1, 12)):
+            trace = rng.randbytes(16)
+            request = export_request(trace, (b"\x01" * 8, b"", f"step {round_}.{at}"), (b"\x02" * 8, b"\x01" * 8, "in"))
+            assert send(device.url, "0", request.SerializeToString()).status_code == 200
+            acknowledged.append("tr-" + trace.hex())
+        device.kill()
+        device.up()
+        read = requests.get(f"{device.url}/api/3.0/mlflow/traces/batchGet",
+                            params={"trace_ids": acknowledged}, timeout=60).json()["traces"]
+        assert sorted(one["trace_info"]["trace_id"] for one in read) == sorted(acknowledged)
+        assert all(len(one["spans"]) == 2 for one in read)
