@@ -63,6 +63,14 @@ def test_runs_are_grouped_by_a_param(browser, logged, shots):
     page.wait_for_function("text => document.querySelector('.summary')?.innerText.startsWith(text)", arg=f"{len(runs)} run")
 
 
+def test_grouped_curves_are_bands(browser, logged, shots):
+    page = browser.open(f"{logged.hash('fraud')}?view=charts&group=params.model")
+    page.wait_for_selector(".plot canvas")
+    assert page.locator(".legend-group").count() == 4, "three models, and the run that has none"
+    page.wait_for_selector("[aria-label='loss: 3 curves']")
+    page.screenshot(path=shots / "bands-light.png")
+
+
 def test_a_view_is_saved_for_everyone_and_forgotten(browser, open_browser, logged):
     page = browser.open(f"{logged.hash('fraud')}?sort=metrics.loss&q=params.model+%3D+%27vit%27")
     page.wait_for_selector(".grid-row .status")

@@ -32,6 +32,17 @@ import { signal } from "./ui.js";
 /** @typedef {{ count: number, mean: Cell, deviation: Cell, min: Cell, max: Cell }} Spread */
 /** @typedef {{ total: number, groups: { value: Cell, runs: number, latest_ms: number, metrics: (Spread | null)[] }[] }} Groups */
 /** @typedef {{ name: string, address: string }} SavedView */
+/** @typedef {{ number: number, semver: string | null }} VersionLabel */
+/** @typedef {"None" | "Staging" | "Production" | "Archived"} Stage */
+/** @typedef {{ name: string, description: string, tags: Record<string, string>, created_ms: number, updated_ms: number,
+ *   versions: number, stages: Partial<Record<Stage, VersionLabel>>, aliases: Record<string, VersionLabel>,
+ *   conflicts: Record<string, string | number>[] }} RegisteredModel */
+/** @typedef {{ id: string, number: number, served: boolean, semver: string | null, stage: Stage, aliases: string[],
+ *   created_ms: number, updated_ms: number, description: string, tags: Record<string, string>, source: string,
+ *   run_id: string, run: string | null, logged_model: string }} ModelVersion */
+/** @typedef {{ at_ms: number, what: string, version?: number, alias?: string, from?: string, to?: string, who?: string,
+ *   device: string, device_name: string, note?: string }} ModelEvent */
+/** @typedef {RegisteredModel & { all: ModelVersion[], history: ModelEvent[] }} ModelDetails */
 /** @typedef {{ run: string, key: string, context: Context, total: number, steps: number[], times_ms: number[],
  *   values: Cell[] }} Curve */
 /** @typedef {{ runs: string[], name?: string, description?: string, set_tags?: Record<string, string>,
@@ -167,6 +178,17 @@ export const api = {
   artifacts: (run, path) => get(`runs/${part(run)}/artifacts`, { path }),
   /** @param {string} run @param {string} path @param {AbortSignal} [signal] */
   artifact: (run, path, signal) => send(`runs/${part(run)}/artifact`, { query: { path }, signal }),
+  /** @returns {Promise<RegisteredModel[]>} */
+  models: () => get("models"),
+  /** @param {string} name @returns {Promise<ModelDetails>} */
+  model: (name) => get(`models/${part(name)}`),
+  /** @param {{ run: string, path: string, name: string, note: string, who: string }} wanted @returns {Promise<ModelVersion>} */
+  registerModel: (wanted) => post("models/register", wanted),
+  /** @param {{ name: string, version: string, stage: string | null, alias: string | null, keep_others: boolean, rollback: boolean,
+   *   who: string, note: string }} wanted @returns {Promise<ModelVersion>} */
+  promoteModel: (wanted) => post("models/promote", wanted),
+  /** @param {{ name: string, keep: string, who: string, note: string }} wanted @returns {Promise<ModelVersion>} */
+  resolveModel: (wanted) => post("models/resolve", wanted),
   /** @param {{ role: string, uses: number, valid_for_ms: number | null }} wanted
    * @returns {Promise<{ ticket: string, role: string, expires_ms: number | null, uses: number }>} */
   invite: (wanted) => post("invite", wanted),

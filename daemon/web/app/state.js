@@ -116,6 +116,11 @@ export function keepSetting(key, value) {
   }
 }
 
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+/** Whether the system is dark now: what is drawn on a canvas has to be drawn again when that changes. */
+export const dark = signal(darkness.matches);
+darkness.addEventListener("change", () => (dark.value = darkness.matches));
+
 /** @type {import("@preact/signals").Signal<"system" | "light" | "dark">} */
 export const theme = signal(setting("theme", "system"));
 theme.subscribe((now) => {

@@ -4,9 +4,10 @@ import { api } from "../api.js";
 import { keepSetting, setting, throttled, tick } from "../state.js";
 import { html, signal, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { Plot } from "./plot.js";
-import { points, smooth } from "./series.js";
+import { band, points, smooth } from "./series.js";
 
 /** @typedef {{ id: string, name: string, start_ms: number, color: string }} Subject */
+/** @typedef {{ name: string, color: string, runs: ReadonlySet<string> }} Group Runs drawn as one band. */
 
 /** @type {import("@preact/signals").Signal<{ axis: import("./series.js").Axis, logX: boolean, logY: boolean, smoothing: number }>} */
 export const view = signal(setting("curves", { axis: "step", logX: false, logY: false, smoothing: 0 }));
@@ -58,8 +59,24 @@ function useCurves(subjects, key, zoom, seen) {
   return curves;
 }
 
-/** @param {{ subjects: Subject[], metric: string, hidden: ReadonlySet<string>, height?: number }} props */
-export function MetricChart({ subjects, metric, hidden, height }) {
+/** The curves of each group as one band. @param {import("../api.js").Curve[]} curves @param {Group[]} groups @param {Map<string, Subject>} subjects
+ * @param {import("./series.js").Axis} axis @param {number} smoothing @returns {import("./series.js").Line[]} */
+function bandsOf(curves, groups, subjects, axis, smoothing) {
+  return groups.flatMap(({ name, color, runs }) => {
+    const members = curves.filter((curve) => runs.has(curve.run));
+    if (members.length === 0) return [];
+    const { x, mean, low, high } = band(members.map((curve) => points(curve, axis, subjects.get(curve.run)?.start_ms ?? 0)));
+    const line = { id: name, label: `${name} (${members.length})`, color, x };
+    return [
+      { ...line, id: `${name} high`, faint: true, edge: /** @type {const} */ ("high"), y: high },
+      { ...line, id: `${name} low`, faint: true, edge: /** @type {const} */ ("low"), y: low },
+      { ...line, y: smoothing ? smooth(mean, smoothing) : mean },
+    ];
+  });
+}
+
+/** @param {{ subjects: Subject[], metric: string, hidden: ReadonlySet<string>, height?: number, groups?: Group[] | null }} props */
+export function MetricChart({ subjects, metric, hidden, height, groups = null }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const [seen, setSeen] = useState(false);
   const [zoom, setZoom] = useState(/** @type {[number, number] | null} */ (null));
@@ -73,6 +90,7 @@ export function MetricChart({ subjects, metric, hidden, height }) {
   const curves = useCurves(subjects, metric, zoom, seen);
   const lines = useMemo(() => {
     const by = new Map(subjects.map((subject) => [subject.id, subject]));
+    if (groups) return bandsOf(curves ?? [], groups, by, now.axis, now.smoothing);
     return (curves ?? []).filter((curve) => by.has(curve.run) && !hidden.has(curve.run)).flatMap((curve) => {
       const { name, color, start_ms } = /** @type {Subject} */ (by.get(curve.run));
       const { x, y } = points(curve, now.axis, start_ms);
@@ -81,7 +99,7 @@ export function MetricChart({ subjects, metric, hidden, height }) {
       if (now.smoothing === 0) return [line];
       return [{ ...line, faint: true }, { ...line, y: smooth(y, now.smoothing) }];
     });
-  }, [curves, now, hidden, subjects]);
+  }, [curves, now, hidden, subjects, groups]);
   const zoomed = useMemo(() => (zoom ? lines.map((line) => within(line, zoom)) : lines), [lines, zoom?.[0], zoom?.[1]]);
   return html`
     <div class="chart" ref=${box}>

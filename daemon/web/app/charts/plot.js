@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 import { number } from "../format.js";
-import { theme } from "../state.js";
+import { dark, theme } from "../state.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
 
 /** @typedef {import("./series.js").Line} Line */
@@ -73,14 +73,15 @@ function options(props, width, onHover) {
     ],
     series: [
       {},
-      ...lines.map(({ label, color, faint }) => ({
+      ...lines.map(({ label, color, faint, edge }) => ({
         label,
-        stroke: faint ? `${color}40` : color,
+        stroke: edge ? "transparent" : faint ? `${color}40` : color,
         width: faint ? 1 : 1.6,
         points: { show: false },
         spanGaps: false,
       })),
     ],
+    bands: lines.flatMap(({ edge, color }, at) => (edge === "high" ? [{ series: /** @type {[number, number]} */ ([at + 1, at + 2]), fill: `${color}2b` }] : [])),
     hooks: {
       setCursor: [
         (chart) => {
@@ -116,7 +117,7 @@ export function Plot(props) {
   latest.current = props;
   const [hover, setHover] = useState(/** @type {{ left: number, top: number, index: number } | null} */ (null));
   const data = useRef(/** @type {any} */ ([[]]));
-  const scheme = theme.value;
+  const scheme = `${theme.value} ${dark.value}`;
   useEffect(() => {
     const element = /** @type {HTMLDivElement} */ (box.current);
     const lines = positive(props.lines, props.logX && props.axis !== "time", props.logY);

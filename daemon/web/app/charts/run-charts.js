@@ -2,7 +2,8 @@
 
 import { api } from "../api.js";
 import { title } from "../columns.js";
-import { go } from "../route.js";
+import { plural } from "../format.js";
+import { go, route } from "../route.js";
 import { chosen, tick } from "../state.js";
 import { html, useEffect, useMemo, useState } from "../ui.js";
 import { CurveSettings, MetricChart } from "./curves.js";
@@ -38,15 +39,31 @@ function useRuns(rows, columns) {
   return { found, picked };
 }
 
+const MOST_GROUPS = 12;
+
+/** The runs by what they have in a column, those of most runs first. @param {Row[]} runs @param {number} at @param {ReadonlySet<string>} hidden */
+function groupsOf(runs, at, hidden) {
+  /** @type {Map<string, Set<string>>} */
+  const groups = new Map();
+  for (const run of runs) {
+    const name = run.values[at] === null ? "none" : String(run.values[at]);
+    if (!hidden.has(run.id)) groups.set(name, (groups.get(name) ?? new Set()).add(run.id));
+  }
+  const all = [...groups].sort((a, b) => b[1].size - a[1].size).slice(0, MOST_GROUPS);
+  return all.map(([name, ids], index) => ({ name, color: colorAt(index), runs: ids }));
+}
+
 /** @param {{ rows: import("../rows.js").Rows, columns: import("../api.js").Columns | null }} props */
 export function RunCharts({ rows, columns }) {
   const panels = columns ? panelsOf(columns) : [];
-  const needed = [...new Set(panels.flatMap((panel) => panel.columns))];
+  const by = route.value.query.get("group");
+  const needed = [...new Set([...panels.flatMap((panel) => panel.columns), ...(by ? [by] : [])])];
   const { found, picked } = useRuns(rows, needed);
   const [hidden, setHidden] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
-  const drawn = (found?.runs ?? []).slice(0, picked ? MOST : UNASKED);
+  const drawn = (found?.runs ?? []).slice(0, picked || by ? MOST : UNASKED);
   const key = drawn.map((run) => run.id).join();
   const subjects = useMemo(() => drawn.map((run, at) => ({ id: run.id, name: run.name, start_ms: run.start_ms, color: colorAt(at) })), [key]);
+  const groups = useMemo(() => (by && found?.columns.includes(by) ? groupsOf(drawn, found.columns.indexOf(by), hidden) : null), [key, by, found?.columns, hidden]);
   if (!found || !columns) return html`<${Loading} />`;
   if (found.runs.length === 0) return html`<${Empty} title="No runs to draw" />`;
   const toggle = (/** @type {string} */ id) => {
@@ -54,7 +71,7 @@ export function RunCharts({ rows, columns }) {
     if (!next.delete(id)) next.add(id);
     setHidden(next);
   };
-  const colors = new Map(subjects.map((subject) => [subject.id, subject.color]));
+  const colors = new Map(groups ? groups.flatMap((group) => [...group.runs].map((id) => [id, group.color])) : subjects.map((subject) => [subject.id, subject.color]));
   const order = new Map(found.columns.map((column, at) => [column, at]));
   const data = {
     runs: found.runs.filter((run) => !hidden.has(run.id)),
@@ -65,7 +82,7 @@ export function RunCharts({ rows, columns }) {
   };
   const draw = (/** @type {import("./panels.js").Panel} */ panel) => {
     const [first, second] = panel.columns;
-    if (panel.kind === "curve") return html`<${MetricChart} subjects=${subjects} metric=${first.replace(/^metrics\./, "")} hidden=${hidden} height=${HEIGHT - 28} />`;
+    if (panel.kind === "curve") return html`<${MetricChart} subjects=${subjects} metric=${first.replace(/^metrics\./, "")} hidden=${hidden} groups=${groups} height=${HEIGHT - 28} />`;
     const shape = {
       scatter: () => html`<${Scatter} ...${data} x=${first} y=${second} />`,
       bar: () => html`<${Bars} ...${data} y=${first} />`,
@@ -79,7 +96,8 @@ export function RunCharts({ rows, columns }) {
     <div class="charts">
       <div class="charts-head"><${CurveSettings} /></div>
       <ul class="legend" aria-label="Runs drawn">
-        ${subjects.map((subject) => html`<li key=${subject.id}><button aria-pressed=${!hidden.has(subject.id)} title=${hidden.has(subject.id) ? "Show" : "Hide"} onClick=${() => toggle(subject.id)}>
+        ${groups?.map((group) => html`<li key=${group.name}><span class="legend-group"><i style=${{ background: group.color }}></i><bdi>${group.name}</bdi><span class="count">${plural(group.runs.size, "run")}</span></span></li>`)}
+        ${!groups && subjects.map((subject) => html`<li key=${subject.id}><button aria-pressed=${!hidden.has(subject.id)} title=${hidden.has(subject.id) ? "Show" : "Hide"} onClick=${() => toggle(subject.id)}>
           <i style=${{ background: subject.color }}></i><bdi>${subject.name}</bdi></button></li>`)}
         ${found.total > subjects.length && html`<li class="muted">curves of ${subjects.length} of ${found.total.toLocaleString("en-US")} runs${picked ? "" : "; choose others in the table"}</li>`}
       </ul>

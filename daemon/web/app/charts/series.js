@@ -3,7 +3,8 @@
 import { toNumber } from "../format.js";
 
 /** @typedef {"step" | "time" | "relative"} Axis */
-/** @typedef {{ id: string, label: string, color: string, faint?: boolean, x: number[], y: (number | null)[] }} Line */
+/** @typedef {{ id: string, label: string, color: string, faint?: boolean, edge?: "high" | "low", x: number[], y: (number | null)[] }} Line
+ *   `edge`: a border of a band, the high one before the low one. */
 
 /** As many colours as can be told apart on light and on dark, in an order that keeps neighbours apart. */
 const COLORS = ["#4c6ef5", "#f76707", "#12b886", "#e64980", "#7950f2", "#c08a00", "#1098ad", "#e03131", "#66a80f", "#ae3ec9", "#868e96", "#a0522d"];
@@ -42,4 +43,34 @@ export function smooth(y, weight) {
     total = weight * total + (1 - weight);
     return sum / total;
   });
+}
+
+/** The value of a curve at a place, between its points on a straight line; null where it has none. @param {{ x: number[], y: (number | null)[] }} curve */
+function reader({ x, y }) {
+  let at = 0;
+  return (/** @type {number} */ place) => {
+    if (x.length === 0 || place < x[0] || place > x[x.length - 1]) return null;
+    while (at < x.length - 1 && x[at + 1] < place) at += 1;
+    const [a, b] = [y[at], y[Math.min(at + 1, y.length - 1)]];
+    if (x[at] === place || at === x.length - 1) return a;
+    if (x[at + 1] === place) return b;
+    return a === null || b === null ? null : a + ((b - a) * (place - x[at])) / (x[at + 1] - x[at]);
+  };
+}
+
+/**
+ * Many curves as one: their mean at each place, with the least and the greatest of them.
+ * @param {{ x: number[], y: (number | null)[] }[]} curves
+ */
+export function band(curves) {
+  const x = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
+  const readers = curves.map(reader);
+  const rows = x.map((place) => /** @type {number[]} */ (readers.map((read) => read(place)).filter((value) => value !== null)));
+  const over = (/** @type {(values: number[]) => number} */ take) => rows.map((values) => (values.length ? take(values) : null));
+  return {
+    x,
+    mean: over((values) => values.reduce((sum, value) => sum + value, 0) / values.length),
+    low: over((values) => Math.min(...values)),
+    high: over((values) => Math.max(...values)),
+  };
 }

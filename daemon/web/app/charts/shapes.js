@@ -92,7 +92,7 @@ export function Bars({ runs, value, color, onOpen, height, y }) {
   const names = Math.min(150, width * 0.3);
   const line = Math.max(14, Math.min(26, (height - TOP) / Math.max(1, kept.length)));
   const at = (/** @type {number} */ n) => names + ((right - 60 - names) * (n - least)) / (most - least || 1);
-  return html`<div class="shape scrolls" ref=${ref} style=${{ maxHeight: `${height}px` }}>
+  return html`<div class="shape scrolls" tabindex="0" role="region" aria-label=${title(y)} ref=${ref} style=${{ maxHeight: `${height}px` }}>
     ${width > 0 && html`<svg width=${width} height=${TOP + line * kept.length} role="img" aria-label=${`${title(y)} of ${kept.length} runs`} onPointerLeave=${() => setNear(null)}>
       ${kept.map((run, index) => {
         const [n, top] = [toNumber(value(run, y)), TOP + index * line];

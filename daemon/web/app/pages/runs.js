@@ -82,7 +82,7 @@ export function RunsPage() {
         ${rows && shown && html`
           <div class="summary" role="status">
             ${rows.total.value !== null && html`<span>${plural(rows.total.value, now.deleted ? "deleted run" : "run")}</span>`}
-            ${columns && !charts && html`<${GroupBy} columns=${columns} value=${now.group} />`}
+            ${columns && html`<${GroupBy} columns=${columns} value=${now.group} />`}
             ${now.deleted && html`<button class="chip" onClick=${() => setQuery({ deleted: null })}>deleted<${Icon} name="close" /></button>`}
           </div>
           ${charts
