@@ -99,6 +99,24 @@ def test_an_order_is_kept_over_pages(client, experiment, runs, order, expected):
         assert [runs.index(id) for id in seen] == expected
 
 
+def test_runs_that_come_and_go_between_pages_shift_nothing(client, experiment, runs):
+    for order in ([], ["metrics.loss DESC"], ["tags.third ASC"]):
+        seen, token = [], None
+        while True:
+            page = client.search_runs([experiment], order_by=order, max_results=3, page_token=token)
+            seen += [run.info.run_id for run in page]
+            token = page.token
+            if not token:
+                break
+            # It comes before all others in each of these orders.
+            first = client.create_run(experiment, start_time=START_MS * 2, tags={"third": "!"}).info.run_id
+            client.log_metric(first, "loss", 1e9)
+        assert len(seen) == len(set(seen)) and set(runs) <= set(seen)
+        for run in client.search_runs([experiment]):
+            if run.info.run_id not in runs:
+                client.delete_run(run.info.run_id)
+
+
 def test_nan_comes_after_numbers_and_before_nothing(client, experiment):
     values = {"one": 1.0, "nan": math.nan, "two": 2.0}
     for name, value in values.items():

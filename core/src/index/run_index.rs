@@ -74,8 +74,7 @@ impl<'txn> RunIndex<'txn> {
         let until = value_key::prefix(id, Column::Start, 1);
         let mut runs = Vec::new();
         for item in self.values.range::<&[u8]>(&from[..]..&until[..])? {
-            let number = value_key::run_number(item?.0.value());
-            let number = number.expect("keys of this table end in a run's number");
+            let number = value_key::read(item?.0.value())?.run_number();
             runs.extend(self.row(number)?.map(|row| (number, row.id)));
         }
         Ok(runs)
@@ -164,9 +163,8 @@ impl<'txn> RunIndex<'txn> {
         out.extend_from_slice(&value_key::prefix(value.experiment, value.column, key_number));
         match &value.place {
             Place::Number(bytes) => out.extend_from_slice(bytes),
-            Place::Text(head) => {
-                out.extend_from_slice(head);
-                out.push(0);
+            Place::Text { head, is_cut_at_zero } => {
+                value_key::push_text(out, head, *is_cut_at_zero);
             }
         }
         out.extend_from_slice(&number.to_be_bytes());
@@ -215,7 +213,7 @@ struct OrderedValue<'a> {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Place<'a> {
     Number([u8; 8]),
-    Text(&'a [u8]),
+    Text { head: &'a [u8], is_cut_at_zero: bool },
 }
 
 /// All that a row asks to be found by, sorted because a row's own vectors are.
@@ -229,11 +227,11 @@ fn ordered_values(row: &RunRow) -> Vec<OrderedValue<'_>> {
         value(Column::Metric, key, Place::Number(value_key::number(point.value)))
     }));
     for (column, pairs) in [(Column::Param, &row.params), (Column::Tag, &row.tags)] {
-        values.extend(
-            pairs
-                .iter()
-                .map(|pair| value(column, &pair.key, Place::Text(value_key::text(&pair.value)))),
-        );
+        values.extend(pairs.iter().map(|pair| {
+            let head = value_key::text(&pair.value);
+            let is_cut_at_zero = value_key::is_cut_at_zero(&pair.value);
+            value(column, &pair.key, Place::Text { head, is_cut_at_zero })
+        }));
     }
     debug_assert!(values.is_sorted(), "a row's vectors are sorted by key");
     values
@@ -343,7 +341,7 @@ mod tests {
                 .column(ExperimentId(3), Column::Metric, number, None, None)?
                 .collect::<Result<Vec<_>, _>>()?;
             assert_eq!(keys.len(), 1);
-            assert_eq!(value_key::value_bytes(&keys[0]), Some(&place[..]));
+            assert_eq!(keys[0].place(), place);
         }
         Ok(())
     }

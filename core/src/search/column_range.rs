@@ -6,8 +6,11 @@ use super::condition::{Condition, Relation};
 use super::filter::Clause;
 use super::schema::{Field, RunAttribute};
 use crate::ids::ExperimentId;
-use crate::index::value_key::{self, Column};
+use crate::index::value_key::{self, Column, ReadKey};
 use crate::store::{Snapshot, StoreError};
+
+/// Keys of the index.
+pub(super) type Keys = Box<dyn Iterator<Item = Result<ReadKey, StoreError>>>;
 
 /// A part of a column: all keys between two values, both included with all that starts with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +32,11 @@ pub(super) enum Indexed {
     In(ColumnRange),
 }
 
-/// How much a range leaves out, before it is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Promise {
-    /// What has no value.
-    AnyValue,
-    /// What is to one side of a value, or beyond two.
-    Between,
-    /// All but one value, or but what starts with one text.
-    OneValue,
+impl Indexed {
+    /// Whether it is the column that a range is a part of.
+    pub(super) fn is_column_of(&self, range: &ColumnRange) -> bool {
+        matches!(self, Self::In(column) if column.is_of_same_values(range))
+    }
 }
 
 impl ColumnRange {
@@ -152,31 +151,44 @@ impl ColumnRange {
         })
     }
 
-    pub(super) fn is_of_same_values(&self, other: &Self) -> bool {
+    fn is_of_same_values(&self, other: &Self) -> bool {
         (self.column, self.key_number) == (other.column, other.key_number)
+    }
+
+    pub(super) fn is_of_text(&self) -> bool {
+        matches!(self.column, Column::Param | Column::Tag)
     }
 
     pub(super) fn is_all_runs(&self) -> bool {
         *self == Self::all_runs()
     }
 
-    pub(super) fn promise(&self) -> Promise {
-        match (&self.low, &self.high) {
-            (None, None) => Promise::AnyValue,
-            (low, high) if low == high => Promise::OneValue,
-            _ => Promise::Between,
-        }
-    }
-
-    /// The keys of an experiment in this range, in order.
+    /// The keys of an experiment in this range, in order or against it.
     pub(super) fn keys(
         &self,
         snapshot: &Snapshot,
         experiment: ExperimentId,
-    ) -> Result<impl DoubleEndedIterator<Item = Result<Vec<u8>, StoreError>> + use<>, StoreError>
-    {
+        ascending: bool,
+    ) -> Result<Keys, StoreError> {
         let (low, high) = (self.low.as_deref(), self.high.as_deref());
-        snapshot.column(experiment, self.column, self.key_number, low, high)
+        let keys = snapshot.column(experiment, self.column, self.key_number, low, high)?;
+        Ok(if ascending { Box::new(keys) } else { Box::new(keys.rev()) })
+    }
+
+    /// The part of the range from a value on, itself included, or a little more.
+    pub(super) fn starting_at_number(self, value: [u8; 8], ascending: bool) -> Self {
+        self.starting_at(value.to_vec(), ascending)
+    }
+
+    /// The part of the range from a text on, itself included, or a little more.
+    pub(super) fn starting_at_text(self, text: &str, ascending: bool) -> Self {
+        self.starting_at(text_place(text), ascending)
+    }
+
+    fn starting_at(self, place: Vec<u8>, ascending: bool) -> Self {
+        let (low, high) = if ascending { (Some(place), None) } else { (None, Some(place)) };
+        let bounds = Self { low, high, ..self.clone() };
+        self.intersect(bounds)
     }
 }
 

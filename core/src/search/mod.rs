@@ -7,6 +7,7 @@
 //! Invariants: no text makes the parser panic or recurse; the answer to a query equals that of
 //! reading every row, filtering, sorting and slicing, whichever way the index was walked.
 
+mod candidates;
 mod column_range;
 mod condition;
 mod documents;
@@ -19,7 +20,9 @@ mod logged_models;
 mod models;
 mod order;
 mod pattern;
+mod row_cursor;
 mod run_datasets;
+mod run_rows;
 mod run_view;
 mod run_walk;
 mod runs;

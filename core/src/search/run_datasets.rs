@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::ExperimentId;
-use crate::index::value_key::{self, Column};
+use crate::index::value_key::Column;
 use crate::rows::lookup;
 use crate::store::{Snapshot, StoreError};
 
@@ -34,8 +34,7 @@ pub fn dataset_uses(
     let mut uses = BTreeSet::new();
     for experiment in experiments {
         for key in snapshot.column(*experiment, Column::Start, 0, None, None)? {
-            let number = value_key::run_number(&key?);
-            let number = number.ok_or(StoreError::NotOurs("a key of the index is damaged"))?;
+            let number = key?.run_number();
             let Some(row) = snapshot.run_by_number(number)? else { continue };
             for dataset in row.datasets {
                 if uses.len() >= limit {

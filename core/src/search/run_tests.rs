@@ -50,6 +50,7 @@ fn reference(rows: &[RunRow], query: &RunQuery) -> RunPage {
     RunPage {
         runs: rest.clone().take(query.limit).map(|row| (*row).clone()).collect(),
         more: rest.count() > query.limit,
+        end: None,
     }
 }
 
@@ -294,6 +295,7 @@ fn query() -> impl Strategy<Value = RunQuery> {
             order,
             offset,
             limit,
+            after: None,
             artifact_roots: [(ExperimentId(1), "files:/1".to_owned())].into(),
             dataset_context_tag: CONTEXT_TAG.into(),
         })
@@ -301,7 +303,25 @@ fn query() -> impl Strategy<Value = RunQuery> {
 
 /// By their text: NaN is not equal to itself.
 fn shown(page: &RunPage) -> String {
-    format!("{page:?}")
+    format!("{:?} {}", page.runs, page.more)
+}
+
+/// Reads a query page by page, each from where the last one ended.
+fn read_in_pages(
+    snapshots: &mut impl FnMut() -> Snapshot,
+    query: &RunQuery,
+    limit: usize,
+) -> Result<Vec<RunRow>, StoreError> {
+    let (mut runs, mut after) = (Vec::new(), None);
+    loop {
+        let query = RunQuery { after, limit, ..query.clone() };
+        let page = search_runs(&snapshots(), &query)?;
+        runs.extend(page.runs);
+        if !page.more {
+            return Ok(runs);
+        }
+        after = page.end;
+    }
 }
 
 proptest! {
@@ -323,10 +343,10 @@ proptest! {
 
     #[test]
     fn pages_are_parts_of_the_whole(rows in rows(), query in query(), limit in 1usize..5) {
-        let (_db, snapshot) = holding(&rows).expect("memory does not fail");
+        let (db, snapshot) = holding(&rows).expect("memory does not fail");
         let whole = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
         let whole = search_runs(&snapshot, &whole).expect("memory does not fail");
-        let mut pages = RunPage { runs: Vec::new(), more: true };
+        let mut pages = RunPage { more: true, ..RunPage::default() };
         while pages.more {
             let query = RunQuery { offset: pages.runs.len(), limit, ..query.clone() };
             let page = search_runs(&snapshot, &query).expect("memory does not fail");
@@ -334,6 +354,39 @@ proptest! {
             pages.more = page.more;
         }
         prop_assert_eq!(shown(&pages), shown(&whole));
+        let query = RunQuery { offset: 0, ..query };
+        let mut snapshots = || Snapshot::new(db.begin_read().expect("memory does not fail"));
+        let runs = read_in_pages(&mut snapshots, &query, limit).expect("memory does not fail");
+        prop_assert_eq!(shown(&RunPage { runs, ..RunPage::default() }), shown(&whole));
+    }
+
+    #[test]
+    fn what_is_there_all_the_time_is_on_one_page_however_many_come_and_go(
+        rows in rows(), query in query(), limit in 1usize..5, seed: u64,
+    ) {
+        // Half the runs are there from page to page; the others come and go.
+        let query = RunQuery { offset: 0, ..query };
+        let (stay, flit): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.id.as_bytes()[15] % 2 == 0);
+        let whole = RunQuery { limit: usize::MAX, ..query.clone() };
+        let wanted = reference(&stay, &whole);
+        let mut held = Vec::new();
+        let mut state = seed;
+        let mut snapshots = || {
+            let mut now = stay.clone();
+            now.extend(flit.iter().filter(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state >> 63 == 1
+            }).cloned());
+            let (db, snapshot) = holding(&now).expect("memory does not fail");
+            held.push(db);
+            snapshot
+        };
+        let mut runs =
+            read_in_pages(&mut snapshots, &query, limit).expect("memory does not fail");
+        runs.retain(|run| stay.iter().any(|row| row.id == run.id));
+        let page = RunPage { runs, ..RunPage::default() };
+        prop_assert_eq!(shown(&page), shown(&wanted), "{:?}", query);
     }
 }
 
@@ -373,7 +426,7 @@ fn many_runs_are_found_in_order_by_every_plan() -> Result<(), StoreError> {
         }
     };
     let rows: Vec<RunRow> = (0..6_000).map(row).collect();
-    let (_db, snapshot) = holding(&rows)?;
+    let (db, snapshot) = holding(&rows)?;
     for filter in [
         "",
         "params.depth = '1'",
@@ -408,6 +461,17 @@ fn many_runs_are_found_in_order_by_every_plan() -> Result<(), StoreError> {
                 let same = shown(&page) == shown(&reference(&rows, &query));
                 assert!(same, "{filter:?} {order:?} {offset} {limit}");
             }
+            let query = RunQuery {
+                experiments: vec![ExperimentId(1)],
+                clauses: parse_filter(&RUNS, filter).expect("a filter"),
+                order: parse_order(&RUNS, order).expect("an order"),
+                ..RunQuery::default()
+            };
+            let mut snapshots = || Snapshot::new(db.begin_read().expect("memory does not fail"));
+            let runs = read_in_pages(&mut snapshots, &query, 300)?;
+            let whole = reference(&rows, &RunQuery { limit: usize::MAX, ..query });
+            let page = RunPage { runs, ..RunPage::default() };
+            assert!(shown(&page) == shown(&whole), "{filter:?} {order:?} in pages");
         }
     }
     Ok(())

@@ -1,25 +1,26 @@
 //! A run's row, read in place.
 //!
 //! A search looks at many more rows than it returns, and making a row's eighty texts costs more
-//! than all the looking. So it reads them where they lie, and the second part, which holds what
-//! runs differ in, only if the query asks about it.
+//! than all the looking. So it reads the head of a row where it lies, and of what runs differ in no
+//! more than the query asks about.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::row_cursor::RowCursor;
 use super::runs::RunQuery;
 use super::schema::{DatasetField, Field, RunAttribute};
 use super::sort_key::{self, Sorted};
 use crate::ids::{ExperimentId, RunId};
-use crate::rows::{Lifecycle, Point, RunStatus};
+use crate::rows::{Lifecycle, RunStatus};
 use crate::store::StoreError;
 
 /// A run's row, borrowed from its bytes. The fields are those of [`RunRow`](crate::rows::RunRow),
-/// in its order.
+/// in its order: the head, params, tags, metrics, datasets.
 pub(super) struct RunView<'a> {
     pub(super) head: Head<'a>,
-    body: Body<'a>,
+    body: RowCursor<'a>,
 }
 
 #[derive(Deserialize)]
@@ -36,15 +37,6 @@ pub(super) struct Head<'a> {
     description: &'a str,
 }
 
-#[derive(Default, Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    params: Vec<(&'a str, &'a str)>,
-    tags: Vec<(&'a str, &'a str)>,
-    metrics: Vec<(&'a str, (&'a str, &'a str, &'a str), Point)>,
-    datasets: Vec<Dataset<'a>>,
-}
-
 #[derive(Deserialize)]
 struct Dataset<'a> {
     name: &'a str,
@@ -58,41 +50,43 @@ struct Dataset<'a> {
 }
 
 impl<'a> RunView<'a> {
-    /// Reads a row's bytes, all of them only if `whole`.
-    pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, StoreError> {
-        let damaged = |source| StoreError::DamagedRow { table: "index-runs", source };
-        let (head, rest) = postcard::take_from_bytes(bytes).map_err(damaged)?;
-        let body = match whole {
-            true => postcard::take_from_bytes(rest).map_err(damaged)?.0,
-            false => Body::default(),
-        };
-        Ok(Self { head, body })
+    /// Reads the head of a row.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, StoreError> {
+        let (head, body) = postcard::take_from_bytes(bytes).map_err(damaged)?;
+        Ok(Self { head, body: RowCursor(body) })
     }
 
     /// Whether the view and all clauses of a query hold.
-    pub(super) fn is_found_by(&self, query: &RunQuery) -> bool {
-        query.view.shows(self.head.lifecycle)
-            && query.clauses.iter().all(|clause| match &clause.field {
-                Field::Dataset(field) => {
-                    self.body.datasets.iter().any(|dataset| {
-                        clause.condition.holds_for_text(dataset.value(*field, query))
-                    })
-                }
-                field => match self.value(field, query) {
+    pub(super) fn is_found_by(&self, query: &RunQuery) -> Result<bool, StoreError> {
+        if !query.view.shows(self.head.lifecycle) {
+            return Ok(false);
+        }
+        for clause in &query.clauses {
+            let holds = match &clause.field {
+                Field::Dataset(field) => self
+                    .datasets()?
+                    .iter()
+                    .any(|dataset| clause.condition.holds_for_text(dataset.value(*field, query))),
+                field => match self.value(field, query)? {
                     Value::Number(value) => clause.condition.holds_for_number(value),
                     Value::Integer(value) => {
                         clause.condition.holds_for_number(value.map(|value| value as f64))
                     }
                     Value::Text(value) => clause.condition.holds_for_text(value.as_deref()),
                 },
-            })
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The bytes that sort this run among others.
-    pub(super) fn sort_key(&self, query: &RunQuery) -> Vec<u8> {
+    pub(super) fn sort_key(&self, query: &RunQuery) -> Result<Vec<u8>, StoreError> {
         let mut key = Vec::with_capacity(64);
         for order in &query.order {
-            let value = self.value(&order.field, query);
+            let value = self.value(&order.field, query)?;
             let sorted = match &value {
                 Value::Number(value) => Sorted::Number(*value),
                 Value::Integer(value) => Sorted::Integer(*value),
@@ -103,19 +97,50 @@ impl<'a> RunView<'a> {
         // The latest first, unless the order says otherwise.
         sort_key::push(&mut key, Sorted::Integer(Some(self.head.start_ms)), false);
         key.extend_from_slice(self.head.id.as_bytes());
-        key
+        Ok(key)
     }
 
-    fn value(&self, field: &Field<RunAttribute>, query: &RunQuery) -> Value<'a> {
+    fn value(
+        &self,
+        field: &Field<RunAttribute>,
+        query: &RunQuery,
+    ) -> Result<Value<'a>, StoreError> {
+        let text = |bytes: Option<&'a [u8]>| {
+            let text = bytes.map(std::str::from_utf8).transpose();
+            text.map(Value::text).map_err(|_| damaged(postcard::Error::DeserializeBadUtf8))
+        };
+        let mut body = self.body;
         match field {
-            Field::Metric(key) => Value::Number(self.body.metric(key)),
-            Field::Param(key) => Value::text(lookup(&self.body.params, key)),
-            Field::Tag(key) => Value::text(lookup(&self.body.tags, key)),
-            Field::Attribute(attribute) => self.head.attribute(*attribute, query),
+            Field::Param(key) => text(body.pair(Some(key)).ok_or_else(cut_short)?),
+            Field::Tag(key) => {
+                body.pair(None).ok_or_else(cut_short)?;
+                text(body.pair(Some(key)).ok_or_else(cut_short)?)
+            }
+            Field::Metric(key) => {
+                body.pair(None).and_then(|_| body.pair(None)).ok_or_else(cut_short)?;
+                let point = body.metric(Some(key)).ok_or_else(cut_short)?;
+                Ok(Value::Number(point.map(|point| point.value)))
+            }
+            Field::Attribute(attribute) => Ok(self.head.attribute(*attribute, query)),
             // A run reads many datasets, so there is no one value.
-            Field::Dataset(_) => Value::Text(None),
+            Field::Dataset(_) => Ok(Value::Text(None)),
         }
     }
+
+    fn datasets(&self) -> Result<Vec<Dataset<'a>>, StoreError> {
+        let mut body = self.body;
+        let pairs = body.pair(None).and_then(|_| body.pair(None));
+        pairs.and_then(|_| body.metric(None)).ok_or_else(cut_short)?;
+        Ok(postcard::take_from_bytes(body.0).map_err(damaged)?.0)
+    }
+}
+
+const fn damaged(source: postcard::Error) -> StoreError {
+    StoreError::DamagedRow { table: "index-runs", source }
+}
+
+const fn cut_short() -> StoreError {
+    damaged(postcard::Error::DeserializeUnexpectedEnd)
 }
 
 enum Value<'a> {
@@ -147,16 +172,6 @@ impl<'a> Head<'a> {
                 Value::text((!self.description.is_empty()).then_some(self.description))
             }
         }
-    }
-}
-
-impl Body<'_> {
-    /// The value of the latest point of a metric, as
-    /// [`RunRow::metric`](crate::rows::RunRow::metric) has it.
-    fn metric(&self, key: &str) -> Option<f64> {
-        let start = self.metrics.partition_point(|(found, ..)| *found < key);
-        let same = self.metrics[start..].iter().take_while(|(found, ..)| *found == key);
-        same.map(|(.., point)| point).max_by(|a, b| a.latest_order(b)).map(|point| point.value)
     }
 }
 

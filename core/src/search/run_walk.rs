@@ -4,62 +4,39 @@
 //! the right order but for ties. Every run met is checked on its row, so a plan may hold too many,
 //! never too few.
 //!
-//! - If a clause leaves only a few runs, they are read and sorted.
-//! - Else, if the index has a column of what is sorted by first, it is walked until the page is
-//!   full; the runs that have no value there come after it.
-//! - Else all runs that the most promising clause leaves are read and sorted.
+//! If the index has a column of what is sorted by first, it is walked until the page is full; the
+//! runs that have no value there come after it. Nobody knows beforehand how many runs that means:
+//! if the clauses leave few, nearly all are met before a page of them is found. So the walk races
+//! against reading what the clauses leave off the index ([`Candidates`]), at half its cost. Once a
+//! clause's runs are known, the walk passes over all others without reading their rows; and when
+//! it has cost as much as reading the rows of all that are left, it ends and those are read and
+//! sorted. So whatever the data, a search costs a few times the better way at most.
+//!
+//! Without such a column, all that the clauses leave are read and sorted.
 
 use std::collections::VecDeque;
 
-use redb::ReadOnlyTable;
-
-use super::column_range::{ColumnRange, Indexed};
-use super::run_view::{Head, RunView};
+use super::candidates::{Candidates, RunSet};
+use super::column_range::{ColumnRange, Indexed, Keys};
+use super::run_rows::{RowReader, RunRows};
+use super::run_view::RunView;
 use super::runs::RunQuery;
+use super::sort_key::{self, First};
 use super::{Condition, Field, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
-use crate::index::value_key;
-use crate::rows::RunRow;
+use crate::index::value_key::ReadKey;
 use crate::store::{Snapshot, StoreError};
 
-/// Rows of runs by number.
-pub(super) struct Rows {
-    table: ReadOnlyTable<u32, &'static [u8]>,
-    count: u64,
-}
-
-impl Rows {
-    pub(super) fn open(snapshot: &Snapshot) -> Result<Self, StoreError> {
-        use redb::ReadableTableMetadata;
-
-        let table = snapshot.run_rows()?;
-        let count = table.len()?;
-        Ok(Self { table, count })
-    }
-
-    pub(super) fn whole(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
-        let Some(bytes) = self.table.get(number)? else { return Ok(None) };
-        postcard::from_bytes(bytes.value())
-            .map(Some)
-            .map_err(|source| StoreError::DamagedRow { table: "index-runs", source })
-    }
-
-    /// Reads the head of every row, in order of arrival.
-    pub(super) fn each_head(&self, mut read: impl FnMut(&Head<'_>)) -> Result<(), StoreError> {
-        use redb::ReadableTable;
-
-        for item in self.table.iter()? {
-            read(&RunView::read(item?.1.value(), false)?.head);
-        }
-        Ok(())
-    }
-}
+/// How many keys can be read in the time that finding and checking a row takes.
+const ROW_KEYS: u64 = 6;
+/// So many keys of a clause are read at a time.
+const READ_KEYS: u64 = 256;
 
 /// A run that a query finds, and what sorts it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Found {
     /// Ends in the run's id.
-    sort_key: Vec<u8>,
+    pub(super) sort_key: Vec<u8>,
     pub(super) number: u32,
 }
 
@@ -71,16 +48,18 @@ impl Found {
 
 /// The runs of one experiment that a query finds, in order.
 pub(super) struct RunWalk<'a> {
-    rows: &'a Rows,
+    snapshot: &'a Snapshot,
+    rows: RowReader<'a>,
     query: &'a RunQuery,
     experiment: ExperimentId,
-    /// Whether the query asks about more than the head of a row.
-    reads_body: bool,
     /// No more than this many are wanted.
     wanted: usize,
     steps: VecDeque<Step>,
-    /// Runs met in the steps so far, if a later one must leave them out.
-    met: RunSet,
+    candidates: Candidates,
+    /// What the walk has cost, in keys.
+    spent: u64,
+    /// Runs up to this place in the order were returned already.
+    after: Option<Vec<u8>>,
     /// Runs found, the next at the end.
     found: Vec<Found>,
 }
@@ -88,194 +67,195 @@ pub(super) struct RunWalk<'a> {
 /// A part of a plan.
 struct Step {
     source: Source,
-    /// What is known to come in the right order already.
-    sorted: bool,
-    /// Leaves out the runs that earlier steps met.
-    only_unmet: bool,
+    /// Leaves out the runs that have a value in this column: they were met in earlier steps.
+    without: Option<ColumnRange>,
+    /// Those runs, once they are known.
+    met: RunSet,
 }
 
 enum Source {
+    /// In any order.
     Numbers(Vec<u32>),
-    Keys { keys: Keys, next: Option<Vec<u8>> },
+    /// In the right order but for ties, or in any.
+    Keys { keys: Keys, sorted: bool, conditions: Vec<Condition>, next: Option<ReadKey> },
 }
-
-type Keys = Box<dyn Iterator<Item = Result<Vec<u8>, StoreError>>>;
-
-/// A set of run numbers, which are dense.
-#[derive(Default)]
-struct RunSet(Vec<u64>);
 
 impl<'a> RunWalk<'a> {
     /// Decides how to walk.
     pub(super) fn plan(
-        snapshot: &Snapshot,
-        rows: &'a Rows,
+        snapshot: &'a Snapshot,
+        rows: &'a RunRows,
         query: &'a RunQuery,
         experiment: ExperimentId,
     ) -> Result<Self, StoreError> {
-        let in_head = |field: &Field<RunAttribute>| matches!(field, Field::Attribute(_));
         let mut walk = Self {
-            rows,
+            snapshot,
+            rows: rows.reader(),
             query,
             experiment,
-            reads_body: !query.fields().all(in_head),
-            wanted: query.offset.saturating_add(query.limit).saturating_add(1),
+            wanted: query.offset().saturating_add(query.limit).saturating_add(1),
             steps: VecDeque::new(),
-            met: RunSet::default(),
+            candidates: Candidates::default(),
+            spent: 0,
+            after: query.after.clone(),
             found: Vec::new(),
         };
-        walk.steps = walk.choose_steps(snapshot)?.into();
+        walk.choose_steps()?;
         Ok(walk)
     }
 
-    fn choose_steps(&self, snapshot: &Snapshot) -> Result<Vec<Step>, StoreError> {
-        if let Some(ids) = self.asked_ids() {
-            let mut numbers = Vec::new();
-            for id in ids {
-                numbers.extend(snapshot.run_number(&id)?);
-            }
-            return Ok(vec![Step::unsorted(Source::Numbers(numbers))]);
+    fn choose_steps(&mut self) -> Result<(), StoreError> {
+        if let Some(ids) = asked_ids(self.query) {
+            let numbers = ids.iter().map(|id| self.snapshot.run_number(id));
+            let numbers = numbers.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+            self.steps.push_back(Step::of(Source::Numbers(numbers)));
+            return Ok(());
         }
-        let mut ranges = Vec::new();
-        for clause in &self.query.clauses {
-            match ColumnRange::of_clause(snapshot, clause)? {
-                Indexed::In(range) => ranges.push(range),
-                Indexed::Empty => return Ok(Vec::new()),
-                Indexed::Not => {}
-            }
-        }
+        let Some(clauses) = clause_ranges(self.snapshot, self.query)? else { return Ok(()) };
         let (order, ascending) = match self.query.order.first() {
-            Some(first) => (ColumnRange::of_field(snapshot, &first.field)?, first.ascending),
+            Some(first) => (ColumnRange::of_field(self.snapshot, &first.field)?, first.ascending),
             None => (Indexed::In(ColumnRange::all_runs()), false),
         };
-        let in_order = |range: &ColumnRange| matches!(&order, Indexed::In(column) if column.is_of_same_values(range));
-
-        if let Some(numbers) = self.few(snapshot, ranges.iter().filter(|range| !in_order(range)))? {
-            return Ok(vec![Step::unsorted(Source::Numbers(numbers))]);
-        }
-        let column = match &order {
-            Indexed::In(column) => Some(column.clone()),
-            Indexed::Empty => None,
+        let (walked, others) =
+            clauses.into_iter().partition(|(range, _)| order.is_column_of(range));
+        self.candidates = Candidates::of(self.snapshot, self.experiment, others)?;
+        match order {
+            Indexed::In(column) => self.walk_column(&column, ascending, walked),
+            Indexed::Empty => {
+                // What has a value comes before all that have none, on whatever page that was.
+                let resumed = self.after.as_deref().and_then(sort_key::after_missing);
+                self.walk_rest(resumed.map(<[u8]>::to_vec), None)
+            }
             Indexed::Not => {
-                let promising = ranges.into_iter().max_by_key(ColumnRange::promise);
-                let range = promising.unwrap_or_else(ColumnRange::all_runs);
-                return Ok(vec![Step::unsorted(self.keys(snapshot, &range, true)?)]);
+                let numbers = self.all_candidates()?;
+                self.steps.push_back(Step::of(Source::Numbers(numbers)));
+                Ok(())
             }
+        }
+    }
+
+    /// Walks the values of a column in order, then NaN, then the runs that have none: from where
+    /// the last page ended.
+    fn walk_column(
+        &mut self,
+        column: &ColumnRange,
+        ascending: bool,
+        clauses: Vec<(ColumnRange, Condition)>,
+    ) -> Result<(), StoreError> {
+        let needs_value = !clauses.is_empty();
+        let (bounds, conditions): (Vec<_>, Vec<_>) = clauses.into_iter().unzip();
+        let bounded = bounds.into_iter().fold(column.clone(), ColumnRange::intersect);
+
+        let key = self.after.clone().unwrap_or_default();
+        let (first, rest) = sort_key::first(&key, column.is_of_text(), ascending).unzip();
+        let values = bounded.numbers_only();
+        let values = match &first {
+            None => Some(values),
+            Some(First::Number(value)) => Some(values.starting_at_number(*value, ascending)),
+            Some(First::Text(text)) => Some(values.starting_at_text(text, ascending)),
+            Some(First::NotANumber | First::Missing) => None,
         };
-        let bounds = ranges.into_iter().filter(in_order).collect();
-        self.steps_in_order(snapshot, column, ascending, bounds)
-    }
-
-    /// The runs that a clause names by id.
-    fn asked_ids(&self) -> Option<Vec<RunId>> {
-        self.query.clauses.iter().find_map(|clause| {
-            let texts = match (&clause.field, &clause.condition) {
-                (Field::Attribute(RunAttribute::Id), Condition::Equal(text)) => {
-                    std::slice::from_ref(text)
-                }
-                (Field::Attribute(RunAttribute::Id), Condition::In(texts)) => texts.as_slice(),
-                _ => return None,
-            };
-            let mut ids: Vec<RunId> = texts.iter().filter_map(|text| text.parse().ok()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            Some(ids)
-        })
-    }
-
-    /// The runs in the smallest range, if reading them all costs less than walking in order.
-    fn few<'r>(
-        &self,
-        snapshot: &Snapshot,
-        ranges: impl Iterator<Item = &'r ColumnRange>,
-    ) -> Result<Option<Vec<u32>>, StoreError> {
-        // Of n runs a clause leaves m. A walk in order reads n / m rows for each that it finds,
-        // so for w of them it reads more than m if m < sqrt(n w).
-        let mut at_most = self.rows.count.saturating_mul(self.wanted as u64).isqrt() as usize;
-        let mut smallest = None;
-        for range in ranges {
-            let keys = range.keys(snapshot, self.experiment)?;
-            let numbers: Vec<u32> = keys
-                .take(at_most + 1)
-                .map(|key| Ok(number(&key?)))
-                .collect::<Result<_, StoreError>>()?;
-            if numbers.len() <= at_most {
-                at_most = numbers.len();
-                smallest = Some(numbers);
-            }
+        let nan = bounded.nan_only().filter(|_| first != Some(First::Missing));
+        for (range, ascending) in [(values, ascending), (nan, true)] {
+            let Some(range) = range else { continue };
+            let keys = range.keys(self.snapshot, self.experiment, ascending)?;
+            let conditions = conditions.clone();
+            let source = Source::Keys { keys, sorted: true, conditions, next: None };
+            self.steps.push_back(Step::of(source));
         }
-        Ok(smallest)
-    }
-
-    /// The values of a column in order, then NaN, then the runs that have none. Without a column
-    /// that is all runs; with bounds, the runs that have none are not wanted.
-    fn steps_in_order(
-        &self,
-        snapshot: &Snapshot,
-        column: Option<ColumnRange>,
-        ascending: bool,
-        bounds: Vec<ColumnRange>,
-    ) -> Result<Vec<Step>, StoreError> {
-        let mut steps = Vec::new();
-        let needs_value = !bounds.is_empty();
-        if let Some(column) = column {
-            let bounded = bounds.into_iter().fold(column.clone(), ColumnRange::intersect);
-            let sorted = |source| Step { source, sorted: true, only_unmet: false };
-            steps.push(sorted(self.keys(snapshot, &bounded.numbers_only(), ascending)?));
-            if let Some(nan) = bounded.nan_only() {
-                steps.push(sorted(self.keys(snapshot, &nan, true)?));
-            }
-            if needs_value || column.is_all_runs() {
-                return Ok(steps);
-            }
+        if needs_value || column.is_all_runs() {
+            return Ok(());
         }
-        // Among runs without a value the latest comes first, if nothing else is to sort them.
-        let rest = self.keys(snapshot, &ColumnRange::all_runs(), false)?;
-        let sorted = self.query.order.len() == 1;
-        steps.push(Step { source: rest, sorted, only_unmet: true });
-        Ok(steps)
+        let rest = rest.filter(|_| first == Some(First::Missing));
+        self.walk_rest(rest.map(<[u8]>::to_vec), Some(column.clone()))
     }
 
-    fn keys(
-        &self,
-        snapshot: &Snapshot,
-        range: &ColumnRange,
-        ascending: bool,
-    ) -> Result<Source, StoreError> {
-        let keys = range.keys(snapshot, self.experiment)?;
-        let keys: Keys = if ascending { Box::new(keys) } else { Box::new(keys.rev()) };
-        Ok(Source::Keys { keys, next: None })
+    /// Walks the runs that have no value in the column of what is sorted by first: of those the
+    /// latest comes first, if nothing else is to sort them.
+    fn walk_rest(
+        &mut self,
+        resumed: Option<Vec<u8>>,
+        without: Option<ColumnRange>,
+    ) -> Result<(), StoreError> {
+        let sorted = self.query.order.len() <= 1;
+        let mut range = ColumnRange::all_runs();
+        if let Some(key) = resumed.filter(|_| sorted)
+            && let Some((First::Number(start), _)) = sort_key::first(&key, false, false)
+        {
+            range = range.starting_at_number(start, false);
+        }
+        let keys = range.keys(self.snapshot, self.experiment, false)?;
+        let source = Source::Keys { keys, sorted, conditions: Vec::new(), next: None };
+        self.steps.push_back(Step { without, ..Step::of(source) });
+        Ok(())
+    }
+
+    /// All runs that the clauses leave, as far as the one tells that is read to its end first.
+    fn all_candidates(&mut self) -> Result<Vec<u32>, StoreError> {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        if candidates.is_read() {
+            candidates = Candidates::of(self.snapshot, self.experiment, with_default(Vec::new()))?;
+        }
+        while !candidates.read(READ_KEYS)? {}
+        Ok(candidates.left().map_or_else(Vec::new, |(left, _)| left.iter().collect()))
     }
 
     /// The next run, in order.
     pub(super) fn next_found(&mut self) -> Result<Option<Found>, StoreError> {
         while self.found.is_empty() {
             let Some(mut step) = self.steps.pop_front() else { return Ok(None) };
-            let last = self.steps.is_empty();
-            let group = step.next_group()?;
-            let Some(group) = group else { continue };
-            for number in &group {
-                if !(step.only_unmet && self.met.contains(*number)) {
-                    self.check(*number)?;
-                }
+            let Some(group) = step.next_group(&mut self.spent)? else { continue };
+            if let Some(left) = self.cheaper_than_walking() {
+                // All that was not returned yet is in there, this group too.
+                self.steps = VecDeque::from([Step::of(Source::Numbers(left))]);
+                self.candidates = Candidates::default();
+                continue;
             }
-            if !last && !step.only_unmet {
-                group.iter().for_each(|number| self.met.insert(*number));
+            step.meet(self.snapshot, self.experiment)?;
+            for number in group {
+                if self.candidates.may_be(number) && !step.met.contains(number) {
+                    self.check(number)?;
+                    self.race()?;
+                }
             }
             self.found.sort_unstable_by(|a, b| b.cmp(a));
             self.steps.push_front(step);
         }
-        Ok(self.found.pop())
+        let found = self.found.pop();
+        if let Some(found) = &found {
+            self.after = Some(found.sort_key.clone());
+        }
+        Ok(found)
+    }
+
+    /// Reads on what the clauses leave, until that has cost half as much as the walk.
+    fn race(&mut self) -> Result<(), StoreError> {
+        let half = self.spent / 2;
+        while !self.candidates.is_read() && self.candidates.keys_read() + READ_KEYS <= half {
+            self.candidates.read(READ_KEYS)?;
+        }
+        Ok(())
+    }
+
+    /// The runs that the clauses leave, if reading all of them costs no more than the walk has.
+    fn cheaper_than_walking(&self) -> Option<Vec<u32>> {
+        let (left, count) = self.candidates.left()?;
+        (count * ROW_KEYS <= self.spent).then(|| left.iter().collect())
     }
 
     /// Adds a run to those found, if it is.
     fn check(&mut self, number: u32) -> Result<(), StoreError> {
-        let Some(bytes) = self.rows.table.get(number)? else { return Ok(()) };
-        let view = RunView::read(bytes.value(), self.reads_body)?;
-        if view.head.experiment != self.experiment || !view.is_found_by(self.query) {
+        self.spent += ROW_KEYS;
+        let Some(bytes) = self.rows.read(number)? else { return Ok(()) };
+        let view = RunView::read(bytes.value())?;
+        if view.head.experiment != self.experiment || !view.is_found_by(self.query)? {
             return Ok(());
         }
-        self.found.push(Found { sort_key: view.sort_key(self.query), number });
+        let sort_key = view.sort_key(self.query)?;
+        if self.after.as_ref().is_some_and(|after| sort_key <= *after) {
+            return Ok(());
+        }
+        self.found.push(Found { sort_key, number });
         // Keeps memory within what is wanted, however many tie.
         if self.found.len() >= self.wanted.saturating_mul(2).max(1_024) {
             self.found.select_nth_unstable(self.wanted);
@@ -286,48 +266,82 @@ impl<'a> RunWalk<'a> {
 }
 
 impl Step {
-    fn unsorted(source: Source) -> Self {
-        Self { source, sorted: false, only_unmet: false }
+    fn of(source: Source) -> Self {
+        Self { source, without: None, met: RunSet::default() }
     }
 
-    /// The next runs among which the order is not known yet: those of one value.
-    fn next_group(&mut self) -> Result<Option<Vec<u32>>, StoreError> {
-        let (keys, next) = match &mut self.source {
+    /// Reads which runs earlier steps met, when that is first needed.
+    fn meet(&mut self, snapshot: &Snapshot, experiment: ExperimentId) -> Result<(), StoreError> {
+        let Some(column) = self.without.take() else { return Ok(()) };
+        for key in column.keys(snapshot, experiment, true)? {
+            self.met.insert(key?.run_number());
+        }
+        Ok(())
+    }
+
+    /// The next runs among which the order is not known yet: those of one value. Adds how many
+    /// keys were read for them.
+    fn next_group(&mut self, keys_read: &mut u64) -> Result<Option<Vec<u32>>, StoreError> {
+        let (keys, sorted, conditions, next) = match &mut self.source {
             Source::Numbers(numbers) if numbers.is_empty() => return Ok(None),
             Source::Numbers(numbers) => return Ok(Some(std::mem::take(numbers))),
-            Source::Keys { keys, next } => (keys, next),
+            Source::Keys { keys, sorted, conditions, next } => (keys, *sorted, conditions, next),
         };
-        let Some(first) = next.take().map(Ok).or_else(|| keys.next()).transpose()? else {
-            return Ok(None);
-        };
-        let mut group = vec![number(&first)];
-        for key in keys {
-            let key = key?;
-            if self.sorted && value_key::value_bytes(&key) != value_key::value_bytes(&first) {
+        let mut group = Vec::new();
+        let mut first: Option<ReadKey> = None;
+        while let Some(key) = next.take().map(Ok).or_else(|| keys.next()).transpose()? {
+            if sorted && first.as_ref().is_some_and(|first| first.place() != key.place()) {
                 *next = Some(key);
                 break;
             }
-            group.push(number(&key));
+            *keys_read += 1;
+            if conditions.iter().all(|asked| asked.holds_for_told(key.told()) != Some(false)) {
+                group.push(key.run_number());
+                first.get_or_insert(key);
+            }
         }
-        Ok(Some(group))
+        Ok((!group.is_empty()).then_some(group))
     }
 }
 
-fn number(key: &[u8]) -> u32 {
-    value_key::run_number(key).expect("keys of the index end in a run's number")
+/// The runs that a clause names by id.
+fn asked_ids(query: &RunQuery) -> Option<Vec<RunId>> {
+    query.clauses.iter().find_map(|clause| {
+        let texts = match (&clause.field, &clause.condition) {
+            (Field::Attribute(RunAttribute::Id), Condition::Equal(text)) => {
+                std::slice::from_ref(text)
+            }
+            (Field::Attribute(RunAttribute::Id), Condition::In(texts)) => texts.as_slice(),
+            _ => return None,
+        };
+        let mut ids: Vec<RunId> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Some(ids)
+    })
 }
 
-impl RunSet {
-    fn insert(&mut self, number: u32) {
-        let word = number as usize / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << (number % 64);
-    }
+type ClauseRange = (ColumnRange, Condition);
 
-    fn contains(&self, number: u32) -> bool {
-        let word = self.0.get(number as usize / 64);
-        word.is_some_and(|word| word & (1 << (number % 64)) != 0)
+/// Where the index has the runs of each clause, of those for which it has a column; none if a
+/// clause asks for a value that no run has.
+fn clause_ranges(
+    snapshot: &Snapshot,
+    query: &RunQuery,
+) -> Result<Option<Vec<ClauseRange>>, StoreError> {
+    let mut clauses = Vec::new();
+    for clause in &query.clauses {
+        match ColumnRange::of_clause(snapshot, clause)? {
+            Indexed::In(range) => clauses.push((range, clause.condition.clone())),
+            Indexed::Empty => return Ok(None),
+            Indexed::Not => {}
+        }
     }
+    Ok(Some(clauses))
+}
+
+/// These, or else all runs.
+fn with_default(clauses: Vec<ClauseRange>) -> Vec<ClauseRange> {
+    let all = || vec![(ColumnRange::all_runs(), Condition::IsNotNull)];
+    if clauses.is_empty() { all() } else { clauses }
 }

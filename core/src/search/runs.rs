@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 
-use super::run_walk::{Found, Rows, RunWalk};
+use super::run_rows::RunRows;
+use super::run_walk::{Found, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
 use crate::rows::{Lifecycle, RunRow};
@@ -44,8 +45,11 @@ pub struct RunQuery {
     pub clauses: Vec<Clause<RunAttribute>>,
     /// What to sort by. What is a tie then goes by start, the latest first, and by id.
     pub order: Vec<Order<RunAttribute>>,
-    /// How many to leave out.
+    /// How many to leave out, unless it is said after which.
     pub offset: usize,
+    /// Returns only what comes after this place in the order: see [`RunPage::end`]. The query must
+    /// otherwise be the one whose page ended there.
+    pub after: Option<Vec<u8>>,
     /// How many to return.
     pub limit: usize,
     /// Where clients find the artifacts of each experiment. Only the client protocol knows; a
@@ -72,7 +76,12 @@ impl RunQuery {
         self.fields().any(|named| named == field)
     }
 
-    pub(super) fn fields(&self) -> impl Iterator<Item = &Field<RunAttribute>> {
+    /// How many to leave out.
+    pub(super) const fn offset(&self) -> usize {
+        if self.after.is_some() { 0 } else { self.offset }
+    }
+
+    fn fields(&self) -> impl Iterator<Item = &Field<RunAttribute>> {
         let order = self.order.iter().map(|order| &order.field);
         self.clauses.iter().map(|clause| &clause.field).chain(order)
     }
@@ -85,6 +94,9 @@ pub struct RunPage {
     pub runs: Vec<RunRow>,
     /// Whether there are more after them.
     pub more: bool,
+    /// The place of the last of them in the order. What [`RunQuery::after`] returns stays the same
+    /// however many runs before it come or go meanwhile.
+    pub end: Option<Vec<u8>>,
 }
 
 /// Finds runs.
@@ -92,13 +104,14 @@ pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, Sto
     let mut page = RunPage::default();
     let mut skipped = 0;
     meet_in_order(snapshot, query, |rows, found| {
-        if skipped < query.offset {
+        if skipped < query.offset() {
             skipped += 1;
         } else if page.runs.len() == query.limit {
             page.more = true;
             return Ok(ControlFlow::Break(()));
         } else {
             page.runs.extend(rows.whole(found.number)?);
+            page.end = Some(found.sort_key.clone());
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -108,7 +121,7 @@ pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, Sto
 /// Finds all runs of a query, whatever its offset and limit, and returns only their ids, in order:
 /// what a table shows a part of and scrolls through.
 pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunId>, StoreError> {
-    let query = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
+    let query = RunQuery { offset: 0, after: None, limit: usize::MAX, ..query.clone() };
     let mut ids = Vec::new();
     meet_in_order(snapshot, &query, |_, found| {
         ids.push(found.id());
@@ -120,7 +133,7 @@ pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunId>, St
 /// Counts the runs in use of each experiment that has any.
 pub fn count_runs(snapshot: &Snapshot) -> Result<BTreeMap<ExperimentId, u64>, StoreError> {
     let mut counts = BTreeMap::new();
-    Rows::open(snapshot)?.each_head(|head| {
+    RunRows::open(snapshot)?.each_head(|head| {
         if head.lifecycle == Lifecycle::Active && head.experiment != ExperimentId::NONE {
             *counts.entry(head.experiment).or_default() += 1;
         }
@@ -132,9 +145,9 @@ pub fn count_runs(snapshot: &Snapshot) -> Result<BTreeMap<ExperimentId, u64>, St
 fn meet_in_order(
     snapshot: &Snapshot,
     query: &RunQuery,
-    mut meet: impl FnMut(&Rows, &Found) -> Result<ControlFlow<()>, StoreError>,
+    mut meet: impl FnMut(&RunRows, &Found) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
-    let rows = Rows::open(snapshot)?;
+    let rows = RunRows::open(snapshot)?;
     let mut experiments = query.experiments.clone();
     experiments.sort_unstable();
     experiments.dedup();

@@ -55,6 +55,51 @@ fn push_text(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(&[0, 0]);
 }
 
+/// Where a sort key stands at its first place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum First {
+    /// It has a number or an integer, as the index has it.
+    Number([u8; 8]),
+    /// It has a text.
+    Text(String),
+    NotANumber,
+    Missing,
+}
+
+/// Reads the first place of a sort key, and returns what comes after it; none if it is no sort key
+/// of this kind.
+pub(super) fn first(key: &[u8], is_text: bool, ascending: bool) -> Option<(First, &[u8])> {
+    let (class, rest) = key.split_first()?;
+    let flip = |byte: &u8| if ascending { *byte } else { !*byte };
+    match class {
+        1 => Some((First::NotANumber, rest.get(8..)?)),
+        2 => Some((First::Missing, rest)),
+        0 if !is_text => {
+            let (bytes, rest) = rest.split_first_chunk::<8>()?;
+            Some((First::Number(bytes.map(|byte| flip(&byte))), rest))
+        }
+        0 => {
+            let mut text = Vec::new();
+            let mut bytes = rest.iter();
+            loop {
+                let byte = flip(bytes.next()?);
+                // A zero is followed by another at the end, and by 255 within the text.
+                if byte == 0 && flip(bytes.next()?) == 0 {
+                    break;
+                }
+                text.push(byte);
+            }
+            Some((First::Text(String::from_utf8(text).ok()?), bytes.as_slice()))
+        }
+        _ => None,
+    }
+}
+
+/// What comes after the first place of a sort key, if there is no value there.
+pub(super) fn after_missing(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(&[Class::Missing as u8])
+}
+
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;

@@ -22,7 +22,7 @@ use crate::entry::UnverifiedEntry;
 use crate::ids::{
     BlobHash, DocumentId, DocumentKind, EntryHash, ExperimentId, JournalId, RunId, WorkspaceId,
 };
-use crate::index::value_key::{self, Column};
+use crate::index::value_key::{self, Column, ReadKey};
 use crate::index::{Lookup, LookupKey, by_experiment, document_of, time_of};
 use crate::membership::{Membership, PlacedAct};
 use crate::operation::Operation;
@@ -210,8 +210,7 @@ impl Snapshot {
     }
 
     /// Reads a column of the index in order, between two values (bytes as [`value_key`] makes
-    /// them, both included as prefixes; `None` is unbounded), forwards or backwards. Yields whole
-    /// keys; [`value_key::run_number`] and [`value_key::value_bytes`] take them apart.
+    /// them, both included as prefixes; `None` is unbounded), forwards or backwards.
     pub fn column(
         &self,
         experiment: ExperimentId,
@@ -219,7 +218,7 @@ impl Snapshot {
         key_number: u32,
         low: Option<&[u8]>,
         high: Option<&[u8]>,
-    ) -> Result<impl DoubleEndedIterator<Item = Result<Vec<u8>, StoreError>> + use<>, StoreError>
+    ) -> Result<impl DoubleEndedIterator<Item = Result<ReadKey, StoreError>> + use<>, StoreError>
     {
         let prefix = value_key::prefix(experiment, column, key_number);
         let from = [&prefix[..], low.unwrap_or_default()].concat();
@@ -227,7 +226,7 @@ impl Snapshot {
         let until = [&prefix[..], high.unwrap_or_default(), &[u8::MAX; value_key::TEXT_BYTES + 6]];
         let until = until.concat();
         let range = self.txn.open_table(VALUES)?.range::<&[u8]>(from.as_slice()..=&until)?;
-        Ok(range.map(|item| Ok(item?.0.value().to_vec())))
+        Ok(range.map(|item| value_key::read(item?.0.value())))
     }
 
     /// The keys of the metrics, params and tags that runs of an experiment have, deleted runs too:
@@ -249,8 +248,7 @@ impl Snapshot {
                 let low = value_key::prefix(experiment, column, from);
                 let high = value_key::prefix(experiment, column, u32::MAX);
                 let Some(key) = values.range::<&[u8]>(&low[..]..&high[..])?.next() else { break };
-                let number = value_key::key_number(key?.0.value());
-                let number = number.ok_or(StoreError::NotOurs("the index is damaged"))?;
+                let number = value_key::read(key?.0.value())?.key_number();
                 found.extend(names.get(&number).map(|name| (column, name.clone())));
                 next = number.checked_add(1);
             }

@@ -7,8 +7,9 @@ use axum::extract::State;
 use axum::response::Response;
 use runmesh_core::ids::ExperimentId;
 use runmesh_core::search::{
-    EXPERIMENTS, ExperimentAttribute, ExperimentQuery, Field, RUNS, RowQuery, RunAttribute,
-    RunQuery, SearchError, ViewType, parse_filter, parse_order, search_experiments, search_runs,
+    EXPERIMENTS, ExperimentAttribute, ExperimentQuery, Field, PageStart, RUNS, RowQuery,
+    RunAttribute, RunQuery, SearchError, ViewType, parse_filter, parse_order, search_experiments,
+    search_runs,
 };
 use runmesh_core::store::{Snapshot, StoreError};
 use serde_json::Value;
@@ -61,11 +62,6 @@ pub(super) fn page_limit(given: i64) -> Result<usize, ApiError> {
     Ok(limit)
 }
 
-/// The token of the page after one of `limit` elements from `offset`, if there is `more`.
-fn next(more: bool, offset: usize, limit: usize) -> Option<String> {
-    more.then(|| page::token(offset + limit))
-}
-
 pub(super) async fn runs(
     State(app): State<Arc<App>>,
     message: Message,
@@ -88,12 +84,17 @@ fn run_query(fields: Fields<'_>) -> Result<RunQuery, ApiError> {
             Err(_) => experiments.push(experiments::parse_id(text)?),
         }
     }
+    let (offset, start) = page::start(fields.text("page_token")?)?;
     let mut query = RunQuery {
         experiments,
         view: fields.word("run_view_type", &VIEWS)?.unwrap_or_default(),
         clauses: parse_filter(&RUNS, fields.text("filter")?.unwrap_or_default())?,
         order: parse_order(&RUNS, &fields.texts("order_by")?)?,
-        offset: page::offset(fields.text("page_token")?)?,
+        offset,
+        after: match start {
+            PageStart::After(place) => Some(place),
+            PageStart::Offset(_) => None,
+        },
         limit,
         artifact_roots: BTreeMap::new(),
         dataset_context_tag: DATASET_CONTEXT_TAG.to_owned(),
@@ -116,7 +117,9 @@ fn answer_runs(snapshot: &Snapshot, mut query: RunQuery) -> Result<Response, Api
         locations.add(snapshot, run)?;
     }
     let runs: Vec<_> = found.runs.iter().map(|run| RunJson::new(run, locations.of(run))).collect();
-    let next = next(found.more, query.offset, query.limit);
+    let end = found.end.filter(|_| found.more);
+    let offset = query.offset + query.limit;
+    let next = end.map(|end| page::token_after(offset, &end));
     Ok(render::json(&Page { name: "runs", items: &runs, next }))
 }
 
