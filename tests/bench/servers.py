@@ -56,11 +56,18 @@ def mlflow(home: Path, port: int) -> list[str]:
     ]
 
 
+def floor(home: Path, port: int) -> list[str]:
+    """No tracking server: the least that one with durable writes can do."""
+    return [str(TARGET / "release/floor"), "--http", f"127.0.0.1:{port}", "--file", str(home / "log")]
+
+
 SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
     "runmesh": runmesh,
     "fasttrackml": fasttrackml,
     "mlflow": mlflow,
 }
+
+COMMANDS = {**SERVERS, "floor": floor}
 
 
 @dataclasses.dataclass
@@ -78,7 +85,7 @@ class Server:
         port = free_port()
         log = home.with_suffix(".log").open("ab")
         process = subprocess.Popen(
-            SERVERS[name](home, port), stdout=log, stderr=log, cwd=home, start_new_session=True
+            COMMANDS[name](home, port), stdout=log, stderr=log, cwd=home, start_new_session=True
         )
         server = cls(name, home, port, process)
         deadline = time.monotonic() + 120

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::serve::ListenerExt;
+use runmesh_core::action::Action;
 use tokio::net::TcpListener;
 
 use crate::app::App;
@@ -30,6 +31,12 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(check_origin)
         .layer(from_fn(drain::to_the_end))
         .with_state(app)
+}
+
+/// What an MLflow client asks for that creates, logs to or ends a run, if it is well-formed. For
+/// benchmarks, which want to know what this step of a request costs.
+pub fn parse(path: &str, body: &[u8]) -> Option<Action> {
+    mlflow::parse(path, body)
 }
 
 /// Serves until `stop` is done, then lets the requests under way end.

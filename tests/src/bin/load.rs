@@ -16,7 +16,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use runmesh_tests::requests::{batch, new_run, point, run_batch, run_end};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
@@ -44,6 +46,18 @@ struct Arguments {
     /// How many points `history` reads back.
     #[arg(long, default_value_t = 100_000)]
     points: u64,
+    /// Uses this experiment instead of a new one.
+    #[arg(long)]
+    experiment: Option<String>,
+    /// What a search finds.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// What a search sorts by.
+    #[arg(long)]
+    order_by: Vec<String>,
+    /// How many runs a search returns at most, or one page of it.
+    #[arg(long, default_value_t = 50)]
+    max_results: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,6 +70,12 @@ enum Scenario {
     Run,
     /// Reads all points of one metric in one request.
     History,
+    /// Asks nothing but whether the server is there.
+    Health,
+    /// Reads the first page that a search finds.
+    Search,
+    /// Reads all pages that a search finds, one after the other.
+    Pages,
 }
 
 /// When to stop, shared by all connections.
@@ -89,9 +109,13 @@ impl Connection {
 
     /// Sends a request and returns the body of the answer, which must be 200.
     async fn send(&mut self, method: Method, path: &str, body: String) -> Result<Bytes, Failure> {
+        let uri = match path {
+            "health" => "/health".to_owned(),
+            path => format!("/api/2.0/mlflow/{path}"),
+        };
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/2.0/mlflow/{path}"))
+            .uri(uri)
             .header("host", &self.server)
             .header("content-type", "application/json")
             .body(Full::from(body))?;
@@ -110,56 +134,11 @@ impl Connection {
     }
 
     async fn create_run(&mut self, experiment: &str, number: u64) -> Result<String, Failure> {
-        let body = json!({
-            "experiment_id": experiment,
-            "run_name": format!("run-{number}"),
-            "start_time": START_MS + number as i64,
-        });
+        let body = new_run(experiment, number);
         let answer: Value = serde_json::from_slice(&self.post("runs/create", &body).await?)?;
         let id = answer["run"]["info"]["run_id"].as_str().ok_or("runs/create named no run")?;
         Ok(id.to_owned())
     }
-}
-
-/// Some moment of 2025 at which all runs start, and from which points count.
-const START_MS: i64 = 1_750_000_000_000;
-
-/// A loss curve with noise in every bit of the fraction, as training prints it.
-fn loss(seed: u64, step: u64) -> f64 {
-    let mut bits = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ step.wrapping_add(1);
-    for _ in 0..3 {
-        bits ^= bits << 13;
-        bits ^= bits >> 7;
-        bits ^= bits << 17;
-    }
-    let noise = (bits >> 11) as f64 / (1_u64 << 53) as f64;
-    2.0 / (1.0 + step as f64 / 1000.0) + 0.05 * noise
-}
-
-fn point(key: &str, seed: u64, step: u64) -> Value {
-    json!({ "key": key, "value": loss(seed, step), "timestamp": START_MS + step as i64 * 20, "step": step })
-}
-
-/// A batch of 1,000 points: the `number`th 1,000 steps of one metric, or 100 steps of ten.
-fn batch(run: &str, seed: u64, number: u64, keys: u64) -> Value {
-    let steps = 1000 / keys;
-    let points: Vec<Value> = (0..1000)
-        .map(|i| point(&format!("metric-{}", i % keys), seed + i % keys, number * steps + i / keys))
-        .collect();
-    json!({ "run_id": run, "metrics": points })
-}
-
-/// What a run of the scenario `run` logs besides its fields.
-fn run_batch(run: &str, number: u64) -> Value {
-    let params: Vec<Value> = (0..20)
-        .map(|i| json!({ "key": format!("param-{i}"), "value": format!("{:.6}", loss(i, number)) }))
-        .collect();
-    let tags: Vec<Value> = (0..5)
-        .map(|i| json!({ "key": format!("tag-{i}"), "value": format!("value {}", number % (7 + i)) }))
-        .collect();
-    let metrics: Vec<Value> =
-        (0..5).map(|i| point(&format!("metric-{i}"), number * 5 + i, 1)).collect();
-    json!({ "run_id": run, "params": params, "tags": tags, "metrics": metrics })
 }
 
 /// The answer to `metrics/get-history`, read as far as all servers write it alike.
@@ -190,7 +169,8 @@ struct Worker {
 /// Connects, creates a run and logs what `history` shall read.
 async fn prepare(arguments: &Arguments, experiment: &str, index: u64) -> Result<Worker, Failure> {
     let mut connection = Connection::open(&arguments.server).await?;
-    let run = connection.create_run(experiment, index).await?;
+    let reads = matches!(arguments.scenario, Scenario::Search | Scenario::Pages);
+    let run = if reads { String::new() } else { connection.create_run(experiment, index).await? };
     if let Scenario::History = arguments.scenario {
         for number in 0..arguments.points.div_ceil(1000) {
             connection.post("runs/log-batch", &batch(&run, index, number, 1)).await?;
@@ -199,16 +179,55 @@ async fn prepare(arguments: &Arguments, experiment: &str, index: u64) -> Result<
     Ok(Worker { connection, index, run })
 }
 
-/// What one connection does, until the budget is used up; returns how long each operation took.
+/// The answer to `runs/search`, read as far as it takes to count and go on.
+#[derive(Deserialize)]
+struct Found {
+    #[serde(default)]
+    runs: Vec<IgnoredAny>,
+    #[serde(default)]
+    next_page_token: Option<String>,
+}
+
+/// Reads one page of a search.
+async fn search(
+    connection: &mut Connection,
+    arguments: &Arguments,
+    experiment: &str,
+    token: Option<String>,
+) -> Result<Found, Failure> {
+    let mut body = json!({
+        "experiment_ids": [experiment],
+        "filter": arguments.filter,
+        "order_by": arguments.order_by,
+        "max_results": arguments.max_results,
+    });
+    if let Some(token) = token {
+        body["page_token"] = json!(token);
+    }
+    let mut found: Found = serde_json::from_slice(&connection.post("runs/search", &body).await?)?;
+    found.next_page_token = found.next_page_token.filter(|token| !token.is_empty());
+    Ok(found)
+}
+
+/// What one connection did.
+#[derive(Default)]
+struct Done {
+    /// How long each operation took.
+    took: Vec<Duration>,
+    /// How many runs its searches found.
+    runs_found: usize,
+}
+
+/// What one connection does, until the budget is used up.
 async fn work(
     arguments: &Arguments,
     worker: Worker,
     experiment: &str,
     budget: &Budget,
-) -> Result<Vec<Duration>, Failure> {
+) -> Result<Done, Failure> {
     let Worker { mut connection, index, run } = worker;
-    let history = format!("metrics/get-history?run_id={run}&run_uuid={run}&metric_key=metric-0");
-    let mut took = Vec::new();
+    let history = format!("metrics/get-history?run_id={run}&run_uuid={run}&metric_key=metric_0");
+    let mut done = Done::default();
     let mut number = 0;
     while budget.take() {
         let started = Instant::now();
@@ -225,12 +244,7 @@ async fn work(
                 let number = number * arguments.connections as u64 + index;
                 let run = connection.create_run(experiment, number).await?;
                 connection.post("runs/log-batch", &run_batch(&run, number)).await?;
-                let end = json!({
-                    "run_id": run,
-                    "status": "FINISHED",
-                    "end_time": START_MS + number as i64 + 1000,
-                });
-                connection.post("runs/update", &end).await?;
+                connection.post("runs/update", &run_end(&run, number)).await?;
             }
             Scenario::History => {
                 let body = connection.send(Method::GET, &history, String::new()).await?;
@@ -240,20 +254,42 @@ async fn work(
                     return Err(format!("{points} points of {} came back", arguments.points).into());
                 }
             }
+            Scenario::Health => drop(connection.send(Method::GET, "health", String::new()).await?),
+            Scenario::Search => {
+                let found = search(&mut connection, arguments, experiment, None).await?;
+                done.runs_found += found.runs.len();
+            }
+            Scenario::Pages => {
+                let mut token = None;
+                loop {
+                    let found = search(&mut connection, arguments, experiment, token).await?;
+                    done.runs_found += found.runs.len();
+                    token = found.next_page_token;
+                    if token.is_none() {
+                        break;
+                    }
+                }
+            }
         }
-        took.push(started.elapsed());
+        done.took.push(started.elapsed());
         number += 1;
     }
-    Ok(took)
+    Ok(done)
+}
+
+async fn create_experiment(server: &str) -> Result<String, Failure> {
+    let mut connection = Connection::open(server).await?;
+    let name = format!("load {:?}", std::time::SystemTime::now());
+    let answer = connection.post("experiments/create", &json!({ "name": name })).await?;
+    let answer: Value = serde_json::from_slice(&answer)?;
+    Ok(answer["experiment_id"].as_str().ok_or("experiments/create named none")?.to_owned())
 }
 
 async fn load(arguments: &Arguments) -> Result<Value, Failure> {
-    let mut first = Connection::open(&arguments.server).await?;
-    let name = format!("load {:?}", std::time::SystemTime::now());
-    let answer = first.post("experiments/create", &json!({ "name": name })).await?;
-    let answer: Value = serde_json::from_slice(&answer)?;
-    let experiment = answer["experiment_id"].as_str().ok_or("experiments/create named none")?;
-
+    let experiment = &match &arguments.experiment {
+        Some(experiment) => experiment.clone(),
+        None => create_experiment(&arguments.server).await?,
+    };
     let workers = (0..arguments.connections as u64).map(|i| prepare(arguments, experiment, i));
     let workers = try_join_all(workers).await?;
     let started = Instant::now();
@@ -262,8 +298,10 @@ async fn load(arguments: &Arguments) -> Result<Value, Failure> {
         ends: started + Duration::from_secs_f64(arguments.seconds),
     };
     let work = workers.into_iter().map(|worker| work(arguments, worker, experiment, &budget));
-    let mut took = try_join_all(work).await?.concat();
+    let done = try_join_all(work).await?;
     let seconds = started.elapsed().as_secs_f64();
+    let runs_found: usize = done.iter().map(|done| done.runs_found).sum();
+    let mut took: Vec<_> = done.into_iter().flat_map(|done| done.took).collect();
     took.sort();
     let at = |share: f64| took.get((took.len() as f64 * share) as usize).map(|t| t.as_micros());
     Ok(json!({
@@ -273,6 +311,7 @@ async fn load(arguments: &Arguments) -> Result<Value, Failure> {
         "per_second": took.len() as f64 / seconds,
         "p50_us": at(0.5),
         "p99_us": at(0.99),
+        "runs_found": runs_found,
     }))
 }
 

@@ -222,12 +222,16 @@ pub(super) async fn log_batch(
     State(app): State<Arc<App>>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
-    let batch = match Batch::read_plain(&body) {
-        Some(batch) => batch.check(),
-        None => Batch::read(Message::from_json(&body).fields()).and_then(Batch::check),
-    };
-    act(&app, Action::Log(batch?)).await?;
+    act(&app, Action::Log(read_batch(&body)?)).await?;
     Ok(render::done())
+}
+
+/// What the body of a batch asks for.
+pub(super) fn read_batch(body: &[u8]) -> Result<LogBatch, ApiError> {
+    match Batch::read_plain(body) {
+        Some(batch) => batch.check(),
+        None => Batch::read(Message::from_json(body).fields()).and_then(Batch::check),
+    }
 }
 
 pub(super) async fn log_metric(
@@ -313,12 +317,8 @@ mod tests {
         Batch::read(Message::from_json(body).fields()).and_then(Batch::check)
     }
 
-    fn read(body: &[u8]) -> Result<LogBatch, ApiError> {
-        Batch::read_plain(body).map_or_else(|| read_slowly(body), Batch::check)
-    }
-
     fn batch(body: Value) -> Result<LogBatch, ApiError> {
-        read(body.to_string().as_bytes())
+        read_batch(body.to_string().as_bytes())
     }
 
     #[test]
@@ -419,7 +419,7 @@ mod tests {
         fn the_fast_way_accepts_nothing_else_than_the_lenient_one(body in almost_a_batch()) {
             let body = body.to_string();
             // NaN is not equal to itself, so the texts are compared.
-            let [fast, slow] = [read(body.as_bytes()), read_slowly(body.as_bytes())];
+            let [fast, slow] = [read_batch(body.as_bytes()), read_slowly(body.as_bytes())];
             prop_assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
         }
 
@@ -439,7 +439,7 @@ mod tests {
 
         #[test]
         fn no_bytes_are_too_strange(body: Vec<u8>) {
-            let _ = (read(&body), read_metric(&body));
+            let _ = (read_batch(&body), read_metric(&body));
         }
     }
 }

@@ -176,6 +176,18 @@ fn artifact_proxy() -> Router<Arc<App>> {
         .route("/presigned/{*path}", get(artifacts::no_multipart_download))
 }
 
+/// What a request of a run's life asks for, if it is well-formed: parsing it is all that this does.
+pub(super) fn parse(path: &str, body: &[u8]) -> Option<Action> {
+    let message = || message::Message::from_json(body);
+    match path {
+        "runs/create" => runs::new_run(message().fields()).map(Action::CreateRun),
+        "runs/log-batch" => log::read_batch(body).map(Action::Log),
+        "runs/update" => runs::updated_run(message().fields()),
+        _ => return None,
+    }
+    .ok()
+}
+
 /// Carries an action out; it is durable when this returns.
 async fn act(app: &App, action: Action) -> Result<Outcome, ApiError> {
     Ok(app.workspace.act(action).await?)

@@ -92,7 +92,20 @@ async fn locations(app: &App, row: &RunRow) -> Result<Locations, ApiError> {
     Ok(locations)
 }
 
-fn new_run(fields: Fields<'_>) -> Result<NewRun, ApiError> {
+/// What a run's update asks for.
+pub(super) fn updated_run(fields: Fields<'_>) -> Result<Action, ApiError> {
+    let id = parse_id(fields.run_id()?)?;
+    let change = RunChange {
+        name: fields.text("run_name")?.filter(|name| !name.is_empty()).map(str::to_owned),
+        status: fields.word("status", &STATUSES)?,
+        end_ms: fields.integer("end_time")?,
+        description: None,
+    };
+    Ok(Action::UpdateRun { id, change })
+}
+
+/// What the creation of a run asks for.
+pub(super) fn new_run(fields: Fields<'_>) -> Result<NewRun, ApiError> {
     let experiment = experiments::parse_id(fields.required_text("experiment_id")?)?;
     let user = fields.text("user_id")?.unwrap_or_default();
     limits::check_length("user_id", limits::MAX_USER_CHARS, user)?;
@@ -139,15 +152,7 @@ pub(super) async fn update(
     struct Updated<'a> {
         run_info: RunInfoJson<'a>,
     }
-    let fields = message.fields();
-    let id = parse_id(fields.run_id()?)?;
-    let change = RunChange {
-        name: fields.text("run_name")?.filter(|name| !name.is_empty()).map(str::to_owned),
-        status: fields.word("status", &STATUSES)?,
-        end_ms: fields.integer("end_time")?,
-        description: None,
-    };
-    let row = run(act(&app, Action::UpdateRun { id, change }).await?);
+    let row = run(act(&app, updated_run(message.fields())?).await?);
     let locations = locations(&app, &row).await?;
     Ok(render::json(&Updated { run_info: RunInfoJson::new(&row, locations.of(&row)) }))
 }
