@@ -48,6 +48,14 @@ pub enum Edit {
     Trace(TracePart),
 }
 
+impl Edit {
+    /// How many bytes its stored form takes.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        postcard::experimental::serialized_size(self)
+            .expect("an edit is plain data, and its size can be told")
+    }
+}
+
 /// An edit and when it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedEdit {

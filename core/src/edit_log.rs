@@ -44,6 +44,12 @@ pub enum EditLogError {
         /// The first edit in the log that the store has not sealed.
         first: u64,
     },
+    /// A group is longer than one may be: it would not be read again.
+    #[error("{bytes} bytes of edits at once are too many; at most {MAX_GROUP_BYTES} can be kept")]
+    TooLarge {
+        /// How long it would be.
+        bytes: usize,
+    },
     /// A write failed earlier, and what is on disk is not known.
     #[error("an earlier write to the edit log failed; restart to go on")]
     Failed,
@@ -114,6 +120,9 @@ impl EditLog {
         bytes = postcard::to_extend(edits, bytes)
             .expect("edits are plain data, and a vector takes them all");
         let (head, payload) = bytes.split_at_mut(HEAD_BYTES);
+        if payload.len() > MAX_GROUP_BYTES {
+            return Err(EditLogError::TooLarge { bytes: payload.len() });
+        }
         let count = edits.len() as u32;
         head.copy_from_slice(&Group::head(self.next, count, payload));
         let end = self.end + bytes.len() as u64;

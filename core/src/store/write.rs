@@ -22,6 +22,10 @@ use crate::edit::{Edit, TimedEdit};
 use crate::edit_log::EditLog;
 use crate::rows::KeyValue;
 
+/// A group that takes this many bytes is written before more is added to it. With the largest action
+/// on top it stays below what the log takes for a group.
+const GROUP_BYTES: usize = 8 << 20;
+
 /// What happens at the end of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundEnd {
@@ -40,7 +44,8 @@ pub struct Round<'s, 'txn> {
 }
 
 impl<'txn> Round<'_, 'txn> {
-    /// Carries out actions as one group: in order, each all or nothing, and durable together.
+    /// Carries out actions as one group, or a few if they are large: in order, each all or nothing,
+    /// and durable when this returns.
     ///
     /// An error means that none of them is known to be durable, and ends the round.
     pub fn write(
@@ -53,12 +58,17 @@ impl<'txn> Round<'_, 'txn> {
         for action in actions {
             let planned = plan::plan(&mut self.batch, group.tick(), action)?;
             answers.push(match planned {
-                Ok(Plan { edits, answer }) => {
+                Ok((Plan { edits, answer }, bytes)) => {
                     group.apply(&mut self.batch, edits)?;
+                    group.bytes += bytes;
                     Ok(outcome(&mut self.batch, answer)?)
                 }
                 Err(refusal) => Err(refusal),
             });
+            if group.bytes >= GROUP_BYTES {
+                self.keep(group)?;
+                group = Group::new(&self.progress, now);
+            }
         }
         self.keep(group)?;
         Ok(answers)
@@ -69,7 +79,12 @@ impl<'txn> Round<'_, 'txn> {
         let mut group = Group::new(&self.progress, now);
         for edit in edits {
             group.tick();
+            group.bytes += edit.stored_bytes();
             group.apply(&mut self.batch, vec![edit])?;
+            if group.bytes >= GROUP_BYTES {
+                self.keep(group)?;
+                group = Group::new(&self.progress, now);
+            }
         }
         self.keep(group)
     }
@@ -178,11 +193,13 @@ struct Group {
     clock: Clock,
     next: u64,
     edits: Vec<TimedEdit>,
+    bytes: usize,
 }
 
 impl Group {
     const fn new(progress: &Progress, now: UnixMillis) -> Self {
-        Self { now, clock: progress.clock, next: progress.applied, edits: Vec::new() }
+        let edits = Vec::new();
+        Self { now, clock: progress.clock, next: progress.applied, edits, bytes: 0 }
     }
 
     fn tick(&mut self) -> Clock {

@@ -1,6 +1,6 @@
 //! Spans: the steps of a trace.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::value::{put_attributes, read_attributes};
 use super::{Attribute, MAX_TEXT_BYTES};
@@ -93,8 +93,15 @@ pub struct Span {
 }
 
 /// A span as it is stored: what holds spans without reading them holds this.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct EncodedSpan(Vec<u8>);
+
+/// As bytes at once: a vector would go byte by byte, to the same form.
+impl Serialize for EncodedSpan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
 
 impl EncodedSpan {
     /// Its bytes.

@@ -48,7 +48,8 @@ fn done(edits: Vec<Edit>) -> Planned {
     Ok(Ok(Plan { edits, answer: Answer::Done }))
 }
 
-pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Planned {
+/// The edits that carry out an action, and how many bytes they take in their stored form.
+pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Planned<(Plan, usize)> {
     let planned = match action {
         Action::CreateExperiment { name, artifact_location, tags, description } => {
             create_experiment(batch, clock, &name, artifact_location, &tags, description)
@@ -83,16 +84,25 @@ pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Plann
     Ok(planned.and_then(check_size))
 }
 
-fn check_size(plan: Plan) -> Result<Plan, Refusal> {
+/// The most that the edits of one action take: they are durable together, in one group of the log.
+const MAX_ACTION_BYTES: usize = 40 << 20;
+
+fn check_size(plan: Plan) -> Result<(Plan, usize), Refusal> {
+    let what = "what was asked for";
+    let mut total = 0;
     for edit in &plan.edits {
-        let bytes = postcard::experimental::serialized_size(edit)
-            .expect("an edit is plain data, and its size can be told");
+        let bytes = edit.stored_bytes();
         if bytes > MAX_EDIT_BYTES {
-            let what = "what was asked for";
             return Err(Refusal::TooLarge { what, bytes, limit: MAX_EDIT_BYTES });
         }
+        total += bytes;
     }
-    Ok(plan)
+    match total {
+        total if total > MAX_ACTION_BYTES => {
+            Err(Refusal::TooLarge { what, bytes: total, limit: MAX_ACTION_BYTES })
+        }
+        total => Ok((plan, total)),
+    }
 }
 
 fn create_experiment(

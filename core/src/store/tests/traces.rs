@@ -294,3 +294,24 @@ fn traces_come_along_when_a_device_joins() {
     let refused = joined.change_trace("tr-1", TraceChange::LinkRun(nobody));
     assert_eq!(refused, Err(Refusal::NoSuchRun(nobody)));
 }
+
+#[test]
+fn what_is_written_at_once_survives_power_loss_however_much_it_is() {
+    let mut ann = Device::founder();
+    let part = |at: u8| {
+        let mut large = span(1, "large");
+        large.attributes = vec![Attribute::new("text", Value::Text("x".repeat(1_900 << 10)))];
+        let experiment = DocumentId::experiment("Default", 0);
+        let mut part = TracePart::new(format!("tr-{at:02}"), experiment);
+        part.spans.push(large.encode());
+        part
+    };
+    // More than the log takes for one group.
+    let actions = (0..36).map(|at| Action::LogSpans(vec![part(at)])).collect();
+    let answers = ann.store.write(NOW, actions).unwrap();
+    assert!(answers.iter().all(Result::is_ok));
+    let too_much = ann.act(Action::LogSpans((40..65).map(part).collect()));
+    assert!(matches!(too_much, Err(Refusal::TooLarge { .. })), "{too_much:?}");
+    let ann = ann.restart_after_power_loss().unwrap();
+    assert_eq!(ann.found_traces("", &[]).len(), 36);
+}
