@@ -47,6 +47,38 @@ pub(crate) enum Command {
     Join(Join),
     /// List the other devices of the workspace
     Peers,
+    /// List the members, those who were, and the tickets that are open
+    Members,
+    /// Remove a device from the workspace; what has arrived of it stays
+    Remove {
+        /// The device's name, or the start of its id
+        device: String,
+    },
+    /// Say what a member may do
+    Role {
+        /// The device's name, or the start of its id
+        device: String,
+        /// What it may do from here on
+        role: RoleArg,
+    },
+    /// Give a device another name
+    Rename {
+        /// The device's name, or the start of its id
+        device: String,
+        /// What it is called from here on
+        name: String,
+    },
+    /// Close a ticket, so that nobody joins by it any more
+    Revoke {
+        /// The ticket, or the start of its key as `runmesh members` shows it
+        ticket: String,
+    },
+    /// Print the ticket that brings this workspace back if this device is lost
+    Recovery {
+        /// Remove it from this device instead: it is kept elsewhere now
+        #[arg(long)]
+        forget: bool,
+    },
     /// List experiments
     Experiments {
         /// Deleted ones too
@@ -127,6 +159,9 @@ pub(crate) struct Invite {
     /// How many devices may join by it
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) uses: u32,
+    /// What the joiner is called; for a ticket of one use
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// For how long a ticket is good, in milliseconds.

@@ -81,6 +81,11 @@ impl Client {
         self.read(self.sign(self.agent.post(self.url(path))).send_json(body))
     }
 
+    /// Has something removed and reads JSON.
+    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read(self.sign(self.agent.delete(self.url(path))).call())
+    }
+
     /// Asks for bytes; returns their number, where it is known, and a reader.
     pub(crate) fn download(
         &self,

@@ -9,7 +9,7 @@ use crate::args::{Args, Artifacts, Command};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::Screen;
-use crate::{artifacts, demo, doctor, members, runs, show, status, up};
+use crate::{artifacts, demo, doctor, members, runs, show, status, tickets, up};
 
 /// Does what the command line asks.
 pub(crate) fn run(args: Args) -> Result<(), CliError> {
@@ -23,9 +23,15 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Down => up::down(&client(&home)?, screen),
         Command::Status => status::status(&client(&home)?, screen),
         Command::Ui => ui(&client(&home)?, screen),
-        Command::Invite(invite) => members::invite(&client(&home)?, &invite, screen),
+        Command::Invite(invite) => tickets::invite(&client(&home)?, &invite, screen),
         Command::Join(join) => members::join(&client(&home)?, join, screen),
         Command::Peers => members::peers(&client(&home)?, screen),
+        Command::Members => members::members(&client(&home)?, screen),
+        Command::Remove { device } => members::remove(&client(&home)?, device, screen),
+        Command::Role { device, role } => members::role(&client(&home)?, device, role, screen),
+        Command::Rename { device, name } => members::rename(&client(&home)?, device, name, screen),
+        Command::Revoke { ticket } => members::revoke(&client(&home)?, ticket, screen),
+        Command::Recovery { forget } => tickets::recovery(&client(&home)?, forget, screen),
         Command::Sync(sync) => members::sync(&client(&home)?, &sync, screen),
         Command::Experiments { all } => runs::experiments(&client(&home)?, all, screen),
         Command::Runs(search) => runs::runs(&client(&home)?, search, screen),

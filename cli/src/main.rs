@@ -13,6 +13,7 @@ mod screen;
 mod show;
 mod status;
 mod text;
+mod tickets;
 mod up;
 
 use std::process::ExitCode;

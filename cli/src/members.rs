@@ -1,12 +1,15 @@
-//! The other devices: `invite`, `join`, `peers` and `sync`.
+//! The devices of the workspace: `join`, `members`, `remove`, `role`, `rename`, `revoke`, `peers` and
+//! `sync`.
 
 use std::time::Duration;
 
 use comfy_table::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
 use runmesh_core::api::{
-    Invitation, InviteRequest, JoinRequest, Joined, Peer, SyncReport, SyncRequest,
+    JoinRequest, Joined, Members, Named, Peer, RemoveRequest, RenameRequest, RevokeRequest,
+    RoleRequest, SyncReport, SyncRequest,
 };
+use runmesh_core::ids::DeviceId;
 
 use crate::args;
 use crate::client::Client;
@@ -14,29 +17,8 @@ use crate::error::CliError;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
 use crate::text::{ago, bytes, clean, count, list, moment, now_ms, span};
 
-/// Prints a ticket; what is to be known about it goes to standard error.
-pub(crate) fn invite(
-    client: &Client,
-    invite: &args::Invite,
-    screen: &mut Screen,
-) -> Result<(), CliError> {
-    let request = InviteRequest {
-        role: invite.role.into(),
-        valid_for_ms: invite.expires.0,
-        uses: invite.uses,
-    };
-    let invitation: Invitation = client.post("invite", &request)?;
-    if screen.is_json() {
-        return screen.json(&invitation);
-    }
-    screen.line(&clean(&invitation.ticket))?;
-    let end = invitation.expires_ms.and_then(|ms| i64::try_from(ms).ok());
-    let end = end.map_or("for ever".to_owned(), |ms| format!("until {}", moment(ms)));
-    let devices = count(u64::from(invitation.uses), "device", "devices");
-    note(&format!("\nGood for {devices}, {end}. It is a key: hand it over like a password."));
-    note("On the other device: runmesh join TICKET");
-    Ok(())
-}
+/// How much of a ticket's key is shown: enough to tell it from the others.
+const KEY_CHARS: usize = 10;
 
 /// Joins the workspace of a ticket.
 pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Result<(), CliError> {
@@ -59,6 +41,127 @@ pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Re
     }
     note("next: `runmesh sync --wait` waits until both hold the same");
     Ok(())
+}
+
+/// Lists the members, those who were, and the tickets that are open.
+pub(crate) fn members(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
+    let all: Members = client.get("members", &[])?;
+    if screen.is_json() {
+        return screen.json(&all);
+    }
+    let at = |ms: u64| moment(i64::try_from(ms).unwrap_or(i64::MAX));
+    let rows = all.members.iter().map(|member| {
+        let notes = [(member.founder, "founder"), (member.here, "this device")];
+        let notes: Vec<_> = notes.iter().filter(|(so, _)| *so).map(|(_, note)| *note).collect();
+        vec![
+            cell(&member.device.name),
+            Cell::new(member.device.id.short()),
+            Cell::new(role_name(member.role)),
+            Cell::new(at(member.since_ms)),
+            toned(Cell::new(notes.join(", ")), Tone::Quiet),
+        ]
+    });
+    screen.table(&["member", "device", "role", "joined", ""], rows)?;
+    for gone in &all.former {
+        let (gone_name, by) = (called(&gone.device), called(&gone.by));
+        screen.line(&format!("- {gone_name} was removed by {by} on {}", at(gone.at_ms)))?;
+    }
+    for refused in &all.refused {
+        let line = format!("! {} could not join: {}", called(&refused.device), refused.reason);
+        let line = screen.toned(&clean(&line), Tone::Doubtful);
+        screen.line(&line)?;
+    }
+    if all.tickets.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    let rows = all.tickets.iter().map(|ticket| {
+        let kind = if ticket.recovery { "recovery" } else { role_name(ticket.role) };
+        vec![
+            Cell::new(ticket.key.chars().take(KEY_CHARS).collect::<String>()),
+            Cell::new(kind),
+            cell(ticket.name.as_deref().unwrap_or_default()),
+            cell(&called(&ticket.by)),
+            Cell::new(ticket.expires_ms.map_or("never".to_owned(), at)),
+            right(ticket.uses_left),
+        ]
+    });
+    screen.table(&["ticket", "for", "named", "by", "ends", "uses"], rows)
+}
+
+const fn role_name(role: runmesh_core::api::Role) -> &'static str {
+    match role {
+        runmesh_core::api::Role::Reader => "reader",
+        runmesh_core::api::Role::Writer => "writer",
+        runmesh_core::api::Role::Admin => "admin",
+    }
+}
+
+fn called(device: &Named<DeviceId>) -> String {
+    match device.name.as_str() {
+        "" => device.id.short(),
+        name => format!("{} ({})", clean(name), device.id.short()),
+    }
+}
+
+/// Removes a device from the workspace.
+pub(crate) fn remove(client: &Client, device: String, screen: &mut Screen) -> Result<(), CliError> {
+    let waiting = spinner("getting what it has");
+    let removed: Named<DeviceId> = client.post("members/remove", &RemoveRequest { device })?;
+    waiting.finish_and_clear();
+    if screen.is_json() {
+        return screen.json(&removed);
+    }
+    screen.line(&format!("{} is a member no longer", called(&removed)))?;
+    note("what has arrived of it stays; what comes later counts nowhere");
+    Ok(())
+}
+
+/// Says what a member may do.
+pub(crate) fn role(
+    client: &Client,
+    device: String,
+    role: args::RoleArg,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let role = role.into();
+    let changed: Named<DeviceId> = client.post("members/role", &RoleRequest { device, role })?;
+    if screen.is_json() {
+        return screen.json(&changed);
+    }
+    screen.line(&format!("{} is {} now", called(&changed), article(role)))
+}
+
+const fn article(role: runmesh_core::api::Role) -> &'static str {
+    match role {
+        runmesh_core::api::Role::Reader => "a reader",
+        runmesh_core::api::Role::Writer => "a writer",
+        runmesh_core::api::Role::Admin => "an admin",
+    }
+}
+
+/// Gives a device another name.
+pub(crate) fn rename(
+    client: &Client,
+    device: String,
+    name: String,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let renamed: Named<DeviceId> =
+        client.post("members/rename", &RenameRequest { device, name })?;
+    if screen.is_json() {
+        return screen.json(&renamed);
+    }
+    screen.line(&format!("device {} is called {} now", renamed.id.short(), clean(&renamed.name)))
+}
+
+/// Closes a ticket.
+pub(crate) fn revoke(client: &Client, ticket: String, screen: &mut Screen) -> Result<(), CliError> {
+    let _: () = client.post("members/revoke", &RevokeRequest { ticket })?;
+    if screen.is_json() {
+        return screen.json(&serde_json::json!({ "revoked": true }));
+    }
+    screen.line("nobody joins by that ticket any more")
 }
 
 /// Lists the other devices of the workspace.
@@ -87,7 +190,7 @@ pub(crate) fn peer_table(peers: &[Peer], screen: &mut Screen) -> Result<(), CliE
         vec![
             cell(&peer.device.name),
             Cell::new(peer.device.id.short()),
-            Cell::new(format!("{:?}", peer.role).to_lowercase()),
+            Cell::new(role_name(peer.role)),
             state,
             Cell::new(seen.map_or("never".to_owned(), |ms| ago(ms, now))),
             right(peer.entries_to_get),

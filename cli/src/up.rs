@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runmesh_core::api::Status;
+use runmesh_core::api::{RecoveryTicket, Status};
 use runmesh_daemon::config::Config;
 use runmesh_daemon::daemon::Daemon;
 use runmesh_daemon::home::{self, Home};
@@ -44,9 +44,9 @@ pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), Cli
         // Before anybody can see the daemon: who does may stop it at once.
         let told = told_to_stop(flags.with_parent);
         let daemon = Daemon::start(home, config).await?;
-        let status = tokio::task::spawn_blocking(|| ask_status(path)).await;
-        let status = status.map_err(io::Error::from).map_err(CliError::from).flatten();
-        if let Err(error) = status.and_then(|status| show_ready(&status, screen)) {
+        let asked = tokio::task::spawn_blocking(move || Ready::ask(&Client::of_home(&path)?)).await;
+        let ready = asked.map_err(io::Error::from).map_err(CliError::from).flatten();
+        if let Err(error) = ready.and_then(|ready| ready.show(screen)) {
             daemon.stop().await?;
             return Err(error);
         }
@@ -54,8 +54,10 @@ pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), Cli
     })
 }
 
-fn ask_status(home: PathBuf) -> Result<Status, CliError> {
-    Client::of_home(&home)?.get("status", &[])
+/// What a person is told once the daemon answers.
+struct Ready {
+    status: Status,
+    keeps_recovery: bool,
 }
 
 /// The configuration of the home, with the flags over it.
@@ -74,10 +76,21 @@ fn configured(home: &Path, flags: &Up) -> Result<Config, CliError> {
     Ok(config)
 }
 
-fn show_ready(status: &Status, screen: &mut Screen) -> Result<(), CliError> {
-    if screen.is_json() {
-        return screen.json(status);
+impl Ready {
+    fn ask(client: &Client) -> Result<Self, CliError> {
+        let kept: RecoveryTicket = client.get("recovery", &[])?;
+        Ok(Self { status: client.get("status", &[])?, keeps_recovery: kept.ticket.is_some() })
     }
+
+    fn show(&self, screen: &mut Screen) -> Result<(), CliError> {
+        if screen.is_json() {
+            return screen.json(&self.status);
+        }
+        show_ready(&self.status, self.keeps_recovery, screen)
+    }
+}
+
+fn show_ready(status: &Status, keeps_recovery: bool, screen: &mut Screen) -> Result<(), CliError> {
     let name = screen.toned(&clean(&status.device.name), Tone::Strong);
     let device = status.device.id.short();
     screen.line(&format!("runmesh {} is up: device {name} ({device})", status.version))?;
@@ -89,6 +102,10 @@ fn show_ready(status: &Status, screen: &mut Screen) -> Result<(), CliError> {
     ];
     if status.clients_need_token {
         facts.insert(1, ("token", "export MLFLOW_TRACKING_TOKEN=$(runmesh token)".to_owned()));
+    }
+    if keeps_recovery {
+        // The ticket itself would end in logs.
+        facts.push(("keep", "runmesh recovery (prints a ticket for a safe place)".to_owned()));
     }
     screen.facts(facts)
 }
@@ -186,7 +203,7 @@ fn detach(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), CliError> 
         }
         Err(error) => return Err(error),
     };
-    show_ready(&client.get("status", &[])?, screen)
+    Ready::ask(&client)?.show(screen)
 }
 
 fn private_dir(path: &Path) -> io::Result<()> {

@@ -31,7 +31,9 @@ fn main() -> Outcome<()> {
     let found = ActKind::Found { nonce, name: "lab".into(), device_name: "ann".into() };
     let mut ours = store(&root.join("ann"), &ann, workspace, found)?;
     let ticket = SigningKey::from_bytes(&[3; 32]);
-    ours.invite(NOW, ticket.verifying_key().to_bytes(), Role::Writer, 0, 1)?;
+    let key = ticket.verifying_key().to_bytes();
+    let invite = ActKind::Invite { key, role: Role::Writer, expires_ms: 0, uses: 1 };
+    ours.declare(NOW, vec![invite])?;
 
     let (mut written, mut sealed) = (Duration::ZERO, Duration::ZERO);
     let mut seals = 0;

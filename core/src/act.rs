@@ -4,17 +4,38 @@
 //! can tell which were concurrent. `docs/data.md` describes the bytes; kinds that this version
 //! does not know are kept and forwarded like any operation.
 
+use std::collections::BTreeMap;
+
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
-use crate::ids::{DeviceId, WorkspaceId};
+use crate::ids::{DeviceId, Incarnation, JournalId, WorkspaceId};
 use crate::operation::OperationHash;
 
 /// The longest name of a device or a workspace, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 /// The most acts one act can name as seen.
 pub const MAX_SEEN: usize = 1024;
+/// The most journals of a device that one act can cut.
+pub const MAX_CUTS: usize = 1024;
+
+/// What names an act: its operation and the journal that it stands in, so that whoever copies an
+/// operation into another journal makes another act.
+pub type ActId = [u8; 32];
+
+/// How many entries of each of a device's journals count, by incarnation; of others, none.
+pub type Cuts = BTreeMap<Incarnation, u64>;
+
+/// The name of the act that an operation in a journal holds.
+pub fn act_id(journal: &JournalId, operation: &OperationHash) -> ActId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"runmesh/act/1");
+    hasher.update(journal.device.as_bytes());
+    hasher.update(journal.incarnation.as_bytes());
+    hasher.update(operation);
+    hasher.finalize().into()
+}
 
 /// What a member may do. The numbers are part of the signed format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,13 +61,13 @@ impl Role {
     }
 }
 
-/// A membership act, and the last acts its author had seen, by their operations' hashes.
+/// A membership act, and the last acts its author had seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {
     /// What it says.
     pub kind: ActKind,
     /// The acts seen that no other act seen had named, in order.
-    pub seen: Vec<OperationHash>,
+    pub seen: Vec<ActId>,
 }
 
 /// What an act says.
@@ -81,11 +102,53 @@ pub enum ActKind {
         /// The joiner's name.
         device_name: String,
     },
+    /// An admin's word that a device is a member no longer.
+    Remove {
+        /// The device.
+        device: DeviceId,
+        /// What of its journals counts.
+        cuts: Cuts,
+    },
+    /// An admin's word on what a member may do from here on.
+    SetRole {
+        /// The member.
+        device: DeviceId,
+        /// What it may do.
+        role: Role,
+        /// Where the role is a lower one: what of its journals counts as of the higher.
+        cuts: Cuts,
+    },
+    /// Gives a device another name, or whoever joins by a ticket its first one.
+    Rename {
+        /// The device, or the public half of the ticket's key.
+        key: [u8; 32],
+        /// The name.
+        name: String,
+    },
+    /// An admin's word that nobody joins by a ticket any more.
+    Revoke {
+        /// The public half of the ticket's key.
+        key: [u8; 32],
+    },
+    /// An admin's ticket, for one device and without end, to be kept for the day on which the
+    /// admin's device is lost: who joins by it is an admin, and senior to the one that made it.
+    Recovery {
+        /// The public half of the ticket's key.
+        key: [u8; 32],
+    },
+    /// Says nothing but what its author had seen, where that is too much for one act.
+    Seen,
 }
 
 const FOUND: u8 = 1;
 const INVITE: u8 = 2;
 const JOIN: u8 = 3;
+const REMOVE: u8 = 4;
+const SET_ROLE: u8 = 5;
+const RENAME: u8 = 6;
+const REVOKE: u8 = 7;
+const RECOVERY: u8 = 8;
+const SEEN: u8 = 9;
 
 /// The id of the workspace that `founder` founds with `nonce`.
 pub fn workspace_id(founder: &DeviceId, nonce: &[u8; 16]) -> WorkspaceId {
@@ -156,6 +219,31 @@ impl Act {
                 out.extend_from_slice(&signature.1);
                 put_bytes(&mut out, device_name.as_bytes());
             }
+            ActKind::Remove { device, cuts } => {
+                out.push(REMOVE);
+                out.extend_from_slice(device.as_bytes());
+                put_cuts(&mut out, cuts);
+            }
+            ActKind::SetRole { device, role, cuts } => {
+                out.push(SET_ROLE);
+                out.extend_from_slice(device.as_bytes());
+                out.push(*role as u8);
+                put_cuts(&mut out, cuts);
+            }
+            ActKind::Rename { key, name } => {
+                out.push(RENAME);
+                out.extend_from_slice(key);
+                put_bytes(&mut out, name.as_bytes());
+            }
+            ActKind::Revoke { key } => {
+                out.push(REVOKE);
+                out.extend_from_slice(key);
+            }
+            ActKind::Recovery { key } => {
+                out.push(RECOVERY);
+                out.extend_from_slice(key);
+            }
+            ActKind::Seen => out.push(SEEN),
         }
         out
     }
@@ -174,8 +262,7 @@ impl Act {
             },
             INVITE => ActKind::Invite {
                 key: reader.array("ticket key")?,
-                role: Role::from_number(reader.u8("role")?)
-                    .ok_or(DecodeError::Invalid { what: "role" })?,
+                role: read_role(&mut reader)?,
                 expires_ms: reader.u64("expiry")?,
                 uses: reader.u32("uses")?,
             },
@@ -184,11 +271,52 @@ impl Act {
                 signature: (reader.array("signature")?, reader.array("signature")?),
                 device_name: reader.text(MAX_NAME_BYTES, "device name")?.to_owned(),
             },
+            REMOVE => ActKind::Remove {
+                device: DeviceId::new(reader.array("device")?),
+                cuts: read_cuts(&mut reader)?,
+            },
+            SET_ROLE => ActKind::SetRole {
+                device: DeviceId::new(reader.array("device")?),
+                role: read_role(&mut reader)?,
+                cuts: read_cuts(&mut reader)?,
+            },
+            RENAME => ActKind::Rename {
+                key: reader.array("device or ticket key")?,
+                name: reader.text(MAX_NAME_BYTES, "device name")?.to_owned(),
+            },
+            REVOKE => ActKind::Revoke { key: reader.array("ticket key")? },
+            RECOVERY => ActKind::Recovery { key: reader.array("ticket key")? },
+            SEEN => ActKind::Seen,
             _ => return Ok(None),
         };
         reader.finish("act")?;
         Ok(Some(Self { kind, seen }))
     }
+}
+
+fn read_role(reader: &mut Reader<'_>) -> Result<Role, DecodeError> {
+    Role::from_number(reader.u8("role")?).ok_or(DecodeError::Invalid { what: "role" })
+}
+
+fn put_cuts(out: &mut Vec<u8>, cuts: &Cuts) {
+    put_varint(out, cuts.len() as u64);
+    for (incarnation, entries) in cuts {
+        out.extend_from_slice(incarnation.as_bytes());
+        put_varint(out, *entries);
+    }
+}
+
+/// Reads cuts, which are in order of the incarnations.
+fn read_cuts(reader: &mut Reader<'_>) -> Result<Cuts, DecodeError> {
+    let mut cuts = Cuts::new();
+    for _ in 0..reader.length(MAX_CUTS, "cuts")? {
+        let incarnation = Incarnation::new(reader.array("incarnation")?);
+        if cuts.last_key_value().is_some_and(|(last, _)| *last >= incarnation) {
+            return Err(DecodeError::Invalid { what: "cuts" });
+        }
+        cuts.insert(incarnation, reader.varint("entry count")?);
+    }
+    Ok(cuts)
 }
 
 #[cfg(test)]
@@ -197,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    fn acts() -> [Act; 3] {
+    fn acts() -> [Act; 9] {
         let seen = vec![[1; 32], [2; 32]];
         let (name, device_name) = ("lab".to_owned(), "ann's laptop".to_owned());
         let found = ActKind::Found { nonce: [3; 16], name, device_name: device_name.clone() };
@@ -206,7 +334,13 @@ mod tests {
         let invite = ActKind::Invite { key, role: Role::Writer, expires_ms: 77, uses: 2 };
         let (workspace, device) = (WorkspaceId::new([5; 32]), DeviceId::new([6; 32]));
         let join = ActKind::join(&ticket, &workspace, &device, device_name);
-        [found, invite, join].map(|kind| Act { kind, seen: seen.clone() })
+        let cuts = Cuts::from([(Incarnation::new([7; 16]), 300), (Incarnation::new([8; 16]), 1)]);
+        let remove = ActKind::Remove { device, cuts: cuts.clone() };
+        let role = ActKind::SetRole { device, role: Role::Reader, cuts };
+        let rename = ActKind::Rename { key: [6; 32], name: "gpu-box".to_owned() };
+        let (revoke, recovery) = (ActKind::Revoke { key }, ActKind::Recovery { key });
+        [found, invite, join, remove, role, rename, revoke, recovery, ActKind::Seen]
+            .map(|kind| Act { kind, seen: seen.clone() })
     }
 
     /// The signed format may never change silently: people have journals in it.
@@ -216,7 +350,28 @@ mod tests {
         assert_eq!(hashes, GOLDEN);
     }
 
-    const GOLDEN: [&str; 3] = ["681e42984a09afaa", "e9bb6f2a961d8884", "ebdbbdc07dd203f9"];
+    const GOLDEN: [&str; 9] = [
+        "681e42984a09afaa",
+        "e9bb6f2a961d8884",
+        "ebdbbdc07dd203f9",
+        "ca9301f057cc5f3e",
+        "91e297079edf9d15",
+        "5dee7bd2e8e01aa6",
+        "2c93a2fd2aaab3ad",
+        "70ad86ee750de0c4",
+        "6d7c087d1ab8438d",
+    ];
+
+    #[test]
+    fn an_act_is_named_by_its_journal_too() {
+        let journal = |seed| {
+            let incarnation = Incarnation::new([seed; 16]);
+            JournalId { device: DeviceId::new([1; 32]), incarnation }
+        };
+        let id = act_id(&journal(2), &[3; 32]);
+        assert_eq!(data_encoding::HEXLOWER.encode(&id[..8]), "a1c96f636e050b06");
+        assert_ne!(id, act_id(&journal(3), &[3; 32]));
+    }
 
     #[test]
     fn acts_survive_their_encoding() {
@@ -227,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_join_is_for_one_device_and_one_workspace() {
-        let [_, _, Act { kind, .. }] = acts();
+        let [_, _, Act { kind, .. }, ..] = acts();
         let (workspace, device) = (WorkspaceId::new([5; 32]), DeviceId::new([6; 32]));
         assert!(kind.is_signed_join(&workspace, &device));
         assert!(!kind.is_signed_join(&workspace, &DeviceId::new([7; 32])));

@@ -4,12 +4,17 @@
 //! Everything under [`ROOT`]; what changes a device or its workspace's membership demands the
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
+mod members;
 mod table;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::members::{
+    FormerMember, MemberInfo, Members, OpenTicket, RecoveryTicket, RefusedJoin, RemoveRequest,
+    RenameRequest, RevokeRequest, RoleRequest,
+};
 pub use self::table::{
     Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, Group, GroupQuery, Groups,
     NewExperiment, RunsUpdate, SavedView, Spread, TablePage, TableQuery, TableRow, ViewUpdate,
@@ -197,6 +202,9 @@ pub struct InviteRequest {
     /// How many devices may join by it.
     #[serde(default = "one")]
     pub uses: u32,
+    /// What the joiner is called; only of a ticket for one device.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 const fn writer() -> Role {

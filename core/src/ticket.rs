@@ -140,7 +140,11 @@ impl FromStr for Ticket {
         if text.len() > MAX_TICKET_CHARS {
             return Err(TicketError::NotATicket);
         }
-        let body = text.strip_prefix(PREFIX).ok_or(TicketError::NotATicket)?;
+        // A QR code holds capitals, for they take less room there.
+        let (prefix, body) = text.split_at_checked(PREFIX.len()).ok_or(TicketError::NotATicket)?;
+        if !prefix.eq_ignore_ascii_case(PREFIX) {
+            return Err(TicketError::NotATicket);
+        }
         let bytes = BASE32_NOPAD
             .decode(body.to_ascii_uppercase().as_bytes())
             .map_err(|_| TicketError::Damaged)?;
@@ -168,6 +172,7 @@ mod tests {
     fn a_ticket_survives_being_copied() {
         let text = format!("  {}\n", ticket());
         assert_eq!(text.parse(), Ok(ticket()));
+        assert_eq!(text.to_ascii_uppercase().parse(), Ok(ticket()));
         assert!(!format!("{:?}", ticket()).contains("0707"));
     }
 

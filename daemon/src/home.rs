@@ -220,6 +220,28 @@ impl Home {
         replace(&self.path.join("webhooks.json"), &json)
     }
 
+    /// The ticket that brings a workspace back if this device is lost, while it is kept here.
+    pub fn recovery_ticket(&self, id: &WorkspaceId) -> Result<Option<String>, HomeError> {
+        let text = read_if_there(&self.workspace_dir(id)?.join("recovery"))?;
+        Ok(text.map(|text| text.trim().to_owned()))
+    }
+
+    /// Keeps the ticket that brings a workspace back, for a person to take away.
+    pub fn keep_recovery_ticket(&self, id: &WorkspaceId, ticket: &str) -> Result<(), HomeError> {
+        replace(&self.workspace_dir(id)?.join("recovery"), format!("{ticket}\n").as_bytes())
+    }
+
+    /// Forgets the ticket: the person has it elsewhere now.
+    pub fn forget_recovery_ticket(&self, id: &WorkspaceId) -> Result<(), HomeError> {
+        let file = self.workspace_dir(id)?.join("recovery");
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(io_error("remove", &file)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The UDP port that peers reached this device at last time: tickets name it.
     pub fn last_peer_port(&self) -> Result<Option<u16>, HomeError> {
         let text = read_if_there(&self.path.join("port"))?;

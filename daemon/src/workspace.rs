@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ed25519_dalek::SigningKey;
 use redb::backends::FileBackend;
-use runmesh_core::act::{ActKind, Role, workspace_id};
+use runmesh_core::act::{ActKind, workspace_id};
 use runmesh_core::action::{Action, Outcome};
 use runmesh_core::entry::Entry;
 use runmesh_core::ids::{BlobHash, DeviceId, Incarnation, JournalId, WorkspaceId};
@@ -20,7 +20,7 @@ use runmesh_core::store::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::home::{Home, HomeError};
-use crate::writer::{NewInvitation, QUEUE, Write, WriteError, Writer, now};
+use crate::writer::{QUEUE, Write, WriteError, Writer, now};
 
 /// How much of the store is kept in memory.
 const CACHE_BYTES: usize = 16 << 20;
@@ -102,18 +102,24 @@ impl Workspace {
     /// Makes or opens the store for a workspace that this device wants to join. Nothing else
     /// changes until [`Workspace::switch`].
     pub fn candidate(home: &Home, id: WorkspaceId, join: ActKind) -> Result<Candidate, OpenError> {
-        let folder = home.workspace_dir(&id)?;
         let open = match open_store(home, id) {
             // An earlier attempt may have left one; its join may be by another ticket.
             Ok(open) if open.journal.device == device_of(home) => open,
             _ => {
-                for file in ["store.redb", "edits.log"] {
-                    remove_if_there(&folder.join(file))?;
-                }
+                Self::discard(home, &id)?;
                 create_store(home, id, join)?
             }
         };
         Ok(Candidate(open))
+    }
+
+    /// Throws away the store of a workspace that this device did not get into.
+    pub fn discard(home: &Home, id: &WorkspaceId) -> Result<(), OpenError> {
+        let folder = home.workspace_dir(id)?;
+        for file in ["store.redb", "edits.log"] {
+            remove_if_there(&folder.join(file))?;
+        }
+        Ok(())
     }
 
     /// Makes a candidate the workspace of this device and stops the old one's writer. What is
@@ -176,16 +182,9 @@ impl Workspace {
         self.ask(Write::Seal).await.unwrap_or(Err(WriteError::Stopping))
     }
 
-    /// Makes an invitation, which is sealed when this returns.
-    pub async fn invite(
-        &self,
-        key: [u8; 32],
-        role: Role,
-        expires_ms: u64,
-        uses: u32,
-    ) -> Result<(), WriteError> {
-        let new = NewInvitation { key, role, expires_ms, uses };
-        let done = self.ask(|reply| Write::Invite(new, reply)).await;
+    /// Writes acts, which are sealed when this returns. Cuts are filled in by what is held.
+    pub async fn declare(&self, kinds: Vec<ActKind>) -> Result<(), WriteError> {
+        let done = self.ask(|reply| Write::Declare(kinds, reply)).await;
         done.unwrap_or(Err(WriteError::Stopping))
     }
 

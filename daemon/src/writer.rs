@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use runmesh_core::act::Role;
+use runmesh_core::act::ActKind;
 use runmesh_core::action::{Action, Outcome, Refusal};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::entry::Entry;
@@ -59,20 +59,11 @@ pub enum WriteError {
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
-/// An invitation to be made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NewInvitation {
-    pub(crate) key: [u8; 32],
-    pub(crate) role: Role,
-    pub(crate) expires_ms: u64,
-    pub(crate) uses: u32,
-}
-
 /// What the writer is asked to do.
 pub(crate) enum Write {
     Act(Action, Reply<Outcome>),
     Ingest(Vec<Entry>, Reply<Ingested>),
-    Invite(NewInvitation, Reply<()>),
+    Declare(Vec<ActKind>, Reply<()>),
     Grant(Vec<BlobHash>, Reply<()>),
     Adopt(Snapshot, Reply<u64>),
     /// Readers want to see what was written.
@@ -237,9 +228,8 @@ impl Writer {
                 self.tell();
                 let _ = reply.send(ingested);
             }
-            Write::Invite(new, reply) => {
-                let NewInvitation { key, role, expires_ms, uses } = new;
-                let made = self.guarded(|store| store.invite(now(), key, role, expires_ms, uses));
+            Write::Declare(kinds, reply) => {
+                let made = self.guarded(|store| store.declare(now(), kinds));
                 self.tell();
                 let _ = reply.send(made);
             }

@@ -242,6 +242,7 @@ impl Trained {
 fn pair(ann: &Device, bob: &Device, screen: &mut Screen) -> Result<(Traffic, u64), CliError> {
     step(screen, 3, "ann invites, bob joins, and they sync")?;
     let request = InviteRequest {
+        name: None,
         role: runmesh_core::api::Role::Writer,
         valid_for_ms: Some(600_000),
         uses: 1,

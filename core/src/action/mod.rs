@@ -246,6 +246,18 @@ pub struct ParamChange {
 /// Why an action was refused. Nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// This device may only read.
+    #[error(
+        "this device may only read the workspace; an admin can let it write: \
+         `runmesh role DEVICE writer`"
+    )]
+    OnlyReads,
+    /// This device is not a member.
+    #[error(
+        "this device is not a member of the workspace any more, so nothing it writes would count; \
+         an admin can make it a new ticket: `runmesh invite`"
+    )]
+    NotAMember,
     /// There is an experiment of this name, active or deleted.
     #[error("an experiment named {name:?} already exists")]
     ExperimentNameTaken {

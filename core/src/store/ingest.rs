@@ -23,6 +23,9 @@ pub enum Fault {
     /// The device is not a member, as far as is known here. It may become one.
     #[error("device {0} is not a member of the workspace")]
     NotAMember(DeviceId),
+    /// The device was removed, and this came after what counts of it.
+    #[error("device {0} was removed from the workspace")]
+    Removed(DeviceId),
     /// The device may only read.
     #[error("device {0} may not write to the workspace")]
     NotAWriter(DeviceId),
@@ -60,6 +63,21 @@ impl Store {
     pub fn ingest(&mut self, now: UnixMillis, entries: Vec<Entry>) -> Result<Ingested, StoreError> {
         // An edit made before these entries were seen must stay concurrent with them.
         self.seal(now)?;
+        let mut ingested = self.ingest_only(now, &entries)?;
+        if ingested.membership_changed {
+            let again = self.settle(now)?;
+            ingested.entries += again.entries;
+            ingested.blobs.extend(again.blobs);
+        }
+        Ok(ingested)
+    }
+
+    /// Stores and applies entries, and does not look at what counted before.
+    pub(super) fn ingest_only(
+        &mut self,
+        now: UnixMillis,
+        entries: &[Entry],
+    ) -> Result<Ingested, StoreError> {
         let mut ingested = Ingested::default();
         let database = Arc::clone(&self.database);
         let txn = durable(&database)?;
@@ -70,7 +88,7 @@ impl Store {
         let known_acts = acts.len();
         let mut membership = Arc::clone(&self.membership);
         let mut stuck: BTreeMap<JournalId, Fault> = BTreeMap::new();
-        for entry in &entries {
+        for entry in entries {
             let journal = entry.header().journal;
             if stuck.contains_key(&journal) {
                 continue;
@@ -141,15 +159,9 @@ impl Store {
             Arc::new(Membership::of(self.identity.workspace, &all))
         };
         let own = journal.device == self.identity.journal.device;
-        match then.role(&journal.device) {
-            None if !own => return Err(Fault::NotAMember(journal.device)),
-            // A reader's first word, its join, counts; nothing else of it does.
-            Some(_)
-                if !own && !then.may_write(&journal.device) && new_acts.len() < checked.len() =>
-            {
-                return Err(Fault::NotAWriter(journal.device));
-            }
-            _ => {}
+        if !own {
+            let only_acts = new_acts.len() == checked.len();
+            may_take(&then, &journal, number, only_acts)?;
         }
         acts.extend(new_acts);
         *membership = then;
@@ -157,18 +169,43 @@ impl Store {
     }
 }
 
+/// Whether an entry counts, as far as is known.
+fn may_take(
+    members: &Membership,
+    journal: &JournalId,
+    number: u64,
+    only_acts: bool,
+) -> Result<(), Fault> {
+    let device = journal.device;
+    let is_member = members.role(&device).is_some();
+    if members.limit(journal).is_some_and(|limit| number >= limit) {
+        return Err(if is_member {
+            Fault::NotAWriter(device)
+        } else if members.was_removed(&device) {
+            Fault::Removed(device)
+        } else {
+            Fault::NotAMember(device)
+        });
+    }
+    // A reader's first word, its join, counts, and what it calls itself.
+    if only_acts || members.may_hold_data(journal, number) {
+        return Ok(());
+    }
+    Err(Fault::NotAWriter(device))
+}
+
 fn acts_of<'a>(
     entry: &'a Entry,
     checked: &'a [Checked],
 ) -> impl Iterator<Item = PlacedAct> + use<'a> {
-    let operations = entry.operations().iter();
-    checked.iter().zip(operations).filter_map(|(checked, operation)| match checked {
-        Checked::Act(act) => Some(PlacedAct {
-            hash: operation.hash(),
-            device: entry.device(),
-            clock: entry.header().clock,
-            act: act.clone(),
-        }),
+    let header = entry.header();
+    let operations = (0..).zip(checked.iter().zip(entry.operations()));
+    operations.filter_map(|(at, (checked, operation))| match checked {
+        Checked::Act(act) => {
+            let place = (header.number, at);
+            let (journal, hash) = (header.journal, operation.hash());
+            Some(PlacedAct::new(journal, place, header.clock, &hash, act.clone()))
+        }
         _ => None,
     })
 }

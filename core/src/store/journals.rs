@@ -98,6 +98,30 @@ impl<'txn> Journals<'txn> {
         Ok(number)
     }
 
+    /// Takes the entries from a number on out of a journal, and returns their rows.
+    pub(super) fn cut(
+        &mut self,
+        journal: &JournalId,
+        from: u64,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let Some(held) = self.row(journal)? else { return Ok(Vec::new()) };
+        let mut taken = Vec::new();
+        let beyond = (held.number, from)..=(held.number, u64::MAX);
+        for item in self.entries.extract_from_if(beyond, |_, _| true)? {
+            let (place, row) = item?;
+            taken.push((place.value().1, row.value().to_vec()));
+        }
+        let Some((_, first)) = taken.first() else { return Ok(taken) };
+        let (hash, _) = displace(first)?;
+        let stored = |row: &Vec<u8>| (row.len() - Tip::START.hash.as_bytes().len()) as u64;
+        let gone: u64 = taken.iter().map(|(_, row)| stored(row)).sum();
+        let row = JournalRow { count: from, hash, bytes: held.bytes.saturating_sub(gone), ..held };
+        let encoded = postcard::to_stdvec(&row).expect("a row is plain data");
+        self.journals.insert(&key_of(journal), encoded.as_slice())?;
+        self.rows.insert(*journal, row);
+        Ok(taken)
+    }
+
     /// All journals, by local number.
     pub(super) fn by_number(&self) -> Result<HashMap<u32, JournalId>, StoreError> {
         let journals = self.journals.iter()?;

@@ -7,6 +7,7 @@
 mod adopt;
 mod apply;
 mod batch;
+mod cuts;
 mod error;
 mod ingest;
 mod journals;
@@ -32,12 +33,12 @@ use self::meta::{Identity, Progress};
 pub use self::model_points::ModelPoint;
 pub use self::snapshot::{ArtifactEntry, Chain, Counts, JournalInfo, Snapshot};
 pub use self::write::{Round, RoundEnd};
-use crate::act::{Act, ActKind, Role};
+use crate::act::{Act, ActKind, MAX_SEEN};
 use crate::clock::UnixMillis;
 use crate::edit::{Edit, TimedEdit};
 use crate::edit_log::EditLog;
 use crate::ids::{ActorId, BlobHash, DeviceId, Incarnation, JournalId, WorkspaceId};
-use crate::membership::Membership;
+use crate::membership::{self, Membership};
 
 /// Seal when the unsealed edits take this many bytes.
 pub const SEAL_BYTES: u64 = 256 << 10;
@@ -142,9 +143,13 @@ impl Store {
         meta::write_progress(&txn, &Progress::default())?;
         txn.commit()?;
         let mut store = Self::open_with(database, edit_log, start)?;
+        let founds = matches!(birth.act, ActKind::Found { .. });
         store.append(now, vec![Edit::Act(Act { kind: birth.act, seen: Vec::new() })])?;
         store.seal(now)?;
-        store.create_default_experiment(now)?;
+        if founds {
+            // Who joins gets it from there, and may be one who only reads.
+            store.create_default_experiment(now)?;
+        }
         Ok(store)
     }
 
@@ -180,7 +185,8 @@ impl Store {
             store.rebuild()?;
         }
         store.replay()?;
-        store.membership = Arc::new(store.reader().snapshot()?.membership()?);
+        // A crash may have come between members' acts and what follows from them.
+        store.settle(UnixMillis(store.progress.clock.millis()))?;
         Ok(store)
     }
 
@@ -221,18 +227,28 @@ impl Store {
         Ok(txn.commit()?)
     }
 
-    /// Makes an invitation and seals it. Whether this device may invite is the caller's to check.
-    pub fn invite(
-        &mut self,
-        now: UnixMillis,
-        key: [u8; 32],
-        role: Role,
-        expires_ms: u64,
-        uses: u32,
-    ) -> Result<(), StoreError> {
-        let seen = seal::act_heads(&self.reader().snapshot()?.acts()?);
-        let kind = ActKind::Invite { key, role, expires_ms, uses };
-        self.append(now, vec![Edit::Act(Act { kind, seen })])?;
+    /// Writes acts and seals them. Whether this device may is the caller's to check. What of a
+    /// device's journals counts, where an act says so, is what is held of them here.
+    pub fn declare(&mut self, now: UnixMillis, kinds: Vec<ActKind>) -> Result<(), StoreError> {
+        self.seal(now)?;
+        let snapshot = self.reader().snapshot()?;
+        let vector = snapshot.vector()?;
+        let mut heads = membership::heads(&snapshot.acts()?);
+        let mut edits = Vec::new();
+        while heads.len() > MAX_SEEN {
+            let seen = heads.split_off(heads.len() - MAX_SEEN);
+            edits.push(Edit::Act(Act { kind: ActKind::Seen, seen }));
+        }
+        for mut kind in kinds {
+            if let ActKind::Remove { device, cuts } | ActKind::SetRole { device, cuts, .. } =
+                &mut kind
+            {
+                let theirs = vector.iter().filter(|(journal, _)| journal.device == *device);
+                *cuts = theirs.map(|(journal, tip)| (journal.incarnation, tip.count)).collect();
+            }
+            edits.push(Edit::Act(Act { kind, seen: heads.clone() }));
+        }
+        self.append(now, edits)?;
         self.seal(now).map(drop)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redb::ReadableDatabase;
+use redb::{ReadableDatabase, WriteTransaction};
 
 use super::apply::{self, Applier};
 use super::journals::Journals;
@@ -16,15 +16,23 @@ impl Store {
     /// crash on the way leaves what was there before. Returns how many entries were applied.
     pub fn rebuild(&mut self) -> Result<u64, StoreError> {
         let database = Arc::clone(&self.database);
-        let vector = self.reader().snapshot()?.vector()?;
         let txn = durable(&database)?;
-        tables::drop_derived(&txn)?;
-        tables::create_all(&txn)?;
-        let journals = Journals::open(&txn)?;
-        let mut applier = Applier::open(&txn)?;
+        let applied = self.derive_anew(&txn)?;
+        txn.commit()?;
+        drop(database.begin_read()?);
+        self.membership = Arc::new(self.reader().snapshot()?.membership()?);
+        Ok(applied)
+    }
+
+    /// Makes everything derived anew in a transaction.
+    pub(super) fn derive_anew(&self, txn: &WriteTransaction) -> Result<u64, StoreError> {
+        tables::drop_derived(txn)?;
+        tables::create_all(txn)?;
+        let journals = Journals::open(txn)?;
+        let mut applier = Applier::open(txn)?;
         let mut applied = 0;
         for (number, journal) in journals.by_number()? {
-            for entry_number in 0..vector.tip(&journal).count {
+            for entry_number in 0..journals.tip(&journal)?.count {
                 let entry = journals.read(journal, number, entry_number)?;
                 let entry = entry.ok_or(StoreError::NotOurs("an entry is missing"))?;
                 for (at, operation) in entry.operations().iter().enumerate() {
@@ -44,11 +52,7 @@ impl Store {
             applier.batch.apply(number, timed)?;
         }
         applier.flush()?;
-        drop(journals);
-        meta::write_derived(&txn)?;
-        txn.commit()?;
-        drop(database.begin_read()?);
-        self.membership = Arc::new(self.reader().snapshot()?.membership()?);
+        meta::write_derived(txn)?;
         Ok(applied)
     }
 }

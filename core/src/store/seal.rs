@@ -4,7 +4,7 @@
 //! into columns, writes the entries and takes the edits away. An entry leaves the device only
 //! after it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use redb::WriteTransaction;
 
@@ -20,8 +20,7 @@ use crate::document::{self, ChangeContent, DocumentEdit, Put, Scalar};
 use crate::edit::{Edit, MAX_EDIT_BYTES};
 use crate::entry::Entry;
 use crate::ids::{DocumentId, RunId};
-use crate::membership::PlacedAct;
-use crate::operation::{MAX_OPERATIONS, Operation, OperationHash, OperationKind};
+use crate::operation::{MAX_OPERATIONS, Operation, OperationKind};
 use crate::rows::{MetricContext, Point};
 use crate::series::{self, SeriesPoints};
 use crate::trace::TracePart;
@@ -146,7 +145,7 @@ impl Store {
         let (batch, progress) = (Batch::open(&txn)?, self.progress);
         let sealed = self.seal_batch(&txn, batch, progress, now)?;
         txn.commit()?;
-        self.sealed(sealed)
+        self.sealed(sealed, now)
     }
 
     /// Seals all edits together with rows that are not in the tables yet. The caller commits.
@@ -174,12 +173,12 @@ impl Store {
     }
 
     /// Notes that a seal is committed.
-    pub(super) fn sealed(&mut self, sealed: Sealed) -> Result<usize, StoreError> {
+    pub(super) fn sealed(&mut self, sealed: Sealed, now: UnixMillis) -> Result<usize, StoreError> {
         self.log.start_over();
         self.progress = sealed.progress;
         self.pending.clear();
         if sealed.acts {
-            self.membership = std::sync::Arc::new(self.reader().snapshot()?.membership()?);
+            self.settle(now)?;
         }
         Ok(sealed.entries)
     }
@@ -320,15 +319,4 @@ fn split_bodies(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
         bytes += length;
     }
     bodies
-}
-
-/// The acts that no other act names: what a new act has seen.
-pub(super) fn act_heads(acts: &[PlacedAct]) -> Vec<OperationHash> {
-    let mut heads: BTreeSet<_> = acts.iter().map(|act| act.hash).collect();
-    for act in acts {
-        for seen in &act.act.seen {
-            heads.remove(seen);
-        }
-    }
-    heads.into_iter().collect()
 }

@@ -388,8 +388,8 @@ impl Snapshot {
         let Some(operation) = entry.operations().get(at as usize) else { return Ok(None) };
         let Operation::Whole { content, .. } = operation else { return Ok(None) };
         let Ok(Some(act)) = Act::decode(content) else { return Ok(None) };
-        let (device, clock) = (journal.device, entry.clock());
-        Ok(Some(PlacedAct { hash: operation.hash(), device, clock, act }))
+        let (place, clock) = ((entry_number, at), entry.clock());
+        Ok(Some(PlacedAct::new(journal, place, clock, &operation.hash(), act)))
     }
 
     /// Who is a member.

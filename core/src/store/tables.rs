@@ -1,6 +1,6 @@
 //! The tables of a workspace's redb file, on one screen.
 //!
-//! Ground state: `meta`, `journals`, `entries` and `grants` (edits not sealed yet are in the edit
+//! Ground state: `meta`, `journals`, `entries`, `set-aside` and `grants` (edits not sealed yet are in the edit
 //! log beside the file). Everything else is derived from it and is dropped by a rebuild. The
 //! number at a name's end is the version of its format.
 
@@ -15,6 +15,9 @@ pub(crate) const JOURNALS: TableDefinition<&[u8; 48], &[u8]> = TableDefinition::
 /// (local journal number, entry number) to the hash of the entry before, which a peer is told, and
 /// the entry as it is kept and sent. See `journals::place`.
 pub(crate) const ENTRIES: TableDefinition<(u32, u64), &[u8]> = TableDefinition::new("entries-1");
+/// (A journal's id, entry number) to the row of an entry that was held and does not count any more.
+pub(crate) const SET_ASIDE: TableDefinition<(&[u8; 48], u64), &[u8]> =
+    TableDefinition::new("set-aside-1");
 /// Blobs that this device may serve in this workspace: uploaded here or fetched from a member.
 pub(crate) const GRANTS: TableDefinition<&[u8; 32], ()> = TableDefinition::new("grants-1");
 
@@ -70,6 +73,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(META)?;
     txn.open_table(JOURNALS)?;
     txn.open_table(ENTRIES)?;
+    txn.open_table(SET_ASIDE)?;
     txn.open_table(GRANTS)?;
     txn.open_table(DOCUMENTS)?;
     txn.open_table(WAITING)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 mod traces;
 
 use super::*;
-use crate::act::workspace_id;
+use crate::act::{Cuts, Role, workspace_id};
 use crate::action::{Action, ExperimentChange, LogBatch, NewRun, Outcome, Refusal, RunChange};
 use crate::disk::Disk;
 use crate::document::{Container, DocumentEdit};
@@ -60,7 +60,8 @@ impl Device {
     fn joiner(founder: &mut Self, seed: u8) -> Self {
         let ticket = key(seed + 100);
         let public = ticket.verifying_key().to_bytes();
-        founder.store.invite(NOW, public, Role::Writer, 0, 1).unwrap();
+        let invite = ActKind::Invite { key: public, role: Role::Writer, expires_ms: 0, uses: 1 };
+        founder.store.declare(NOW, vec![invite]).unwrap();
         let workspace = founder.store.workspace();
         let act = ActKind::join(&ticket, &workspace, &device_id(seed), format!("device {seed}"));
         Self::born(seed, workspace, act)
@@ -387,13 +388,78 @@ fn a_stranger_is_not_listened_to() {
     let workspace = ann.store.workspace();
     let forged = ActKind::join(&key(77), &workspace, &device_id(3), "eve".to_owned());
     let mut eve = Device::born(3, workspace, forged);
-    eve.run(1, ExperimentId::DEFAULT);
+    eve.experiment("hers");
     ann.store.seal(NOW).unwrap();
     let before = ann.contents();
     let ingested = eve.send(&mut ann);
     assert_eq!(ingested.entries, 0);
     assert!(matches!(ingested.faults[..], [(_, Fault::NotAMember(_))]));
     assert_eq!(ann.contents(), before);
+}
+
+/// Ann, and Bob and Carl who joined; all hold the same.
+fn three() -> [Device; 3] {
+    let mut ann = Device::founder();
+    let (mut bob, mut carl) = (Device::joiner(&mut ann, 2), Device::joiner(&mut ann, 3));
+    meet(&mut ann, &mut bob);
+    meet(&mut ann, &mut carl);
+    meet(&mut ann, &mut bob);
+    [ann, bob, carl]
+}
+
+fn has(device: &Device, run: RunId) -> bool {
+    device.store.reader().snapshot().unwrap().run(&run).unwrap().is_some()
+}
+
+#[test]
+fn what_came_of_a_removed_device_before_it_was_known_is_set_aside() {
+    let [mut ann, mut bob, mut carl] = three();
+    let before = bob.run(1, ExperimentId::DEFAULT);
+    bob.send(&mut ann);
+    let after = bob.run(2, ExperimentId::DEFAULT);
+    // Carl hears of it before he hears of the removal.
+    bob.send(&mut carl);
+    assert!(has(&carl, after));
+    let remove = ActKind::Remove { device: device_id(2), cuts: Cuts::new() };
+    ann.store.declare(NOW, vec![remove]).unwrap();
+    ann.send(&mut carl);
+    assert!(has(&carl, before) && !has(&carl, after));
+    carl.send(&mut ann);
+    assert_eq!(ann.contents(), carl.contents());
+    assert_eq!(carl.contents(), carl.rebuilt());
+    // Whoever offers it, it is not taken.
+    let refused = bob.send(&mut ann);
+    assert!(matches!(refused.faults[..], [(_, Fault::Removed(_))]), "{:?}", refused.faults);
+    let carl = carl.restart_after_power_loss().unwrap();
+    assert_eq!(ann.contents(), carl.contents());
+    // Bob hears of it too: what he has he keeps, and he writes no more.
+    ann.send(&mut bob);
+    assert!(has(&bob, after));
+    let more = Action::SetRunDeleted { id: after, deleted: true };
+    assert_eq!(bob.act(more), Err(Refusal::NotAMember));
+}
+
+#[test]
+fn what_was_set_aside_is_taken_again_if_it_counts_after_all() {
+    let [mut ann, mut bob, mut carl] = three();
+    let run = bob.run(2, ExperimentId::DEFAULT);
+    bob.send(&mut carl);
+    let role = |role| ActKind::SetRole { device: device_id(2), role, cuts: Cuts::new() };
+    ann.store.declare(NOW, vec![role(Role::Reader)]).unwrap();
+    ann.send(&mut carl);
+    assert!(!has(&carl, run));
+    ann.send(&mut bob);
+    let more = Action::SetRunDeleted { id: run, deleted: true };
+    assert_eq!(bob.act(more.clone()), Err(Refusal::OnlyReads));
+    ann.store.declare(NOW, vec![role(Role::Writer)]).unwrap();
+    ann.send(&mut carl);
+    assert!(has(&carl, run), "it was here all the time");
+    ann.send(&mut bob);
+    bob.act(more).unwrap();
+    meet(&mut bob, &mut ann);
+    meet(&mut ann, &mut carl);
+    assert_eq!(ann.contents(), carl.contents());
+    assert_eq!(carl.contents(), carl.rebuilt());
 }
 
 #[test]

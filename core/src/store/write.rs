@@ -16,6 +16,7 @@ use super::batch::Batch;
 use super::meta::Progress;
 use super::plan::{self, Answer, Plan};
 use super::{Store, StoreError, meta};
+use crate::act::Role;
 use crate::action::{Action, Outcome, Refusal};
 use crate::clock::{Clock, UnixMillis};
 use crate::edit::{Edit, TimedEdit};
@@ -41,6 +42,8 @@ pub struct Round<'s, 'txn> {
     log: &'s mut EditLog,
     pending: &'s mut Vec<TimedEdit>,
     progress: Progress,
+    /// Why clients of this device may not write, if they may not.
+    closed: Option<Refusal>,
 }
 
 impl<'txn> Round<'_, 'txn> {
@@ -56,6 +59,10 @@ impl<'txn> Round<'_, 'txn> {
         let mut group = Group::new(&self.progress, now);
         let mut answers = Vec::with_capacity(actions.len());
         for action in actions {
+            if let Some(refusal) = &self.closed {
+                answers.push(Err(refusal.clone()));
+                continue;
+            }
             let planned = plan::plan(&mut self.batch, group.tick(), action)?;
             answers.push(match planned {
                 Ok((Plan { edits, answer }, bytes)) => {
@@ -131,7 +138,9 @@ impl Store {
     ) -> Result<T, StoreError> {
         let database = Arc::clone(&self.database);
         let mut txn = database.begin_write()?;
+        let closed = self.closed();
         let mut round = Round {
+            closed,
             batch: Batch::open(&txn)?,
             log: &mut self.log,
             pending: &mut self.pending,
@@ -143,7 +152,7 @@ impl Store {
             RoundEnd::Seal(now) if !self.pending.is_empty() => {
                 let sealed = self.seal_batch(&txn, batch, progress, now)?;
                 txn.commit()?;
-                self.sealed(sealed)?;
+                self.sealed(sealed, now)?;
             }
             _ if progress == self.progress => {
                 drop(batch);
@@ -158,6 +167,18 @@ impl Store {
             }
         }
         Ok(value)
+    }
+
+    /// Why clients of this device may not write, if they may not.
+    fn closed(&self) -> Option<Refusal> {
+        let (members, device) = (&self.membership, &self.identity.journal.device);
+        // Before the founder's first entry is here, nobody knows anything.
+        members.founder()?;
+        match members.role(device) {
+            Some(Role::Writer | Role::Admin) => None,
+            Some(Role::Reader) => Some(Refusal::OnlyReads),
+            None => Some(Refusal::NotAMember),
+        }
     }
 
     /// Carries out actions as one group and shows them to readers: a round of one group.

@@ -51,9 +51,10 @@ pub enum Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Obstacle {
-    /// Its device is not known to be a member. It will be asked for again once it is.
+    /// Its device is not known to be a member, or was removed. It will be asked for again once it
+    /// is one.
     NotAMember = 0,
-    /// Its device may only read.
+    /// Its device may only read. It will be asked for again once it may write.
     NotAWriter = 1,
     /// An entry is not in the format.
     Malformed = 2,
@@ -332,6 +333,11 @@ impl Obstacle {
         })
     }
 
+    /// Whether acts that are yet to come may take it away.
+    pub(super) const fn may_pass(self) -> bool {
+        matches!(self, Self::NotAMember | Self::NotAWriter)
+    }
+
     /// What a fault comes to for the peer; none for a gap, which is no fault of the journal's.
     pub(super) const fn of(fault: &Fault) -> Option<Self> {
         Some(match fault {
@@ -339,7 +345,7 @@ impl Obstacle {
             Fault::Entry(EntryError::Malformed { .. }) => Self::Malformed,
             Fault::Entry(EntryError::BrokenChain { .. }) => Self::BrokenChain,
             Fault::Entry(EntryError::BadSignature { .. }) => Self::BadSignature,
-            Fault::NotAMember(_) => Self::NotAMember,
+            Fault::NotAMember(_) | Fault::Removed(_) => Self::NotAMember,
             Fault::NotAWriter(_) => Self::NotAWriter,
             Fault::Operation { .. } => Self::Operation,
             Fault::TooManyWaiting => Self::TooManyWaiting,

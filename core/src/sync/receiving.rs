@@ -1,8 +1,8 @@
 //! The receiving half of a session: what is being ingested, and what is not taken.
 //!
 //! Invariants: entries are passed on in order, journal by journal, and never beyond a gap; a
-//! fault stops one journal and no other. A journal whose device is not known to be a member is put
-//! off, and asked for again once it is one.
+//! fault stops one journal and no other. A journal whose device is not known to be a member, or may
+//! only read, is put off, and asked for again once that is otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +33,8 @@ pub(super) struct Receiving {
     coming: BTreeMap<JournalId, u64>,
     /// Journals not taken any more in this session.
     stuck: BTreeMap<JournalId, (Obstacle, String)>,
-    /// Journals not taken until their devices are known to be members.
-    put_off: BTreeMap<JournalId, String>,
+    /// Journals not taken until their devices are known to be members, or to be writers.
+    put_off: BTreeMap<JournalId, (Obstacle, String)>,
     /// Journals that were put off and are asked for again.
     asked: BTreeSet<JournalId>,
     /// Whether to ask the peer to send again what we lack.
@@ -53,8 +53,8 @@ impl Receiving {
         if let Some((obstacle, text)) = self.stuck.get(&journal) {
             return Verdict::Refuse(*obstacle, text.clone());
         }
-        if let Some(text) = self.put_off.get(&journal) {
-            return Verdict::Refuse(Obstacle::NotAMember, text.clone());
+        if let Some((obstacle, text)) = self.put_off.get(&journal) {
+            return Verdict::Refuse(*obstacle, text.clone());
         }
         let count = held.vector.tip(&journal).count;
         let next = self.coming.get(&journal).copied().unwrap_or(0).max(count);
@@ -90,10 +90,12 @@ impl Receiving {
             match Obstacle::of(fault) {
                 None => self.ask_again = true,
                 // What came in the same batch has let it in meanwhile.
-                Some(Obstacle::NotAMember) if is_member(held, journal) => self.ask_for(*journal),
-                Some(Obstacle::NotAMember) => {
-                    self.put_off.insert(*journal, text.clone());
-                    refused.push((*journal, Obstacle::NotAMember, text));
+                Some(obstacle) if obstacle.may_pass() && lets_in(held, journal, obstacle) => {
+                    self.ask_for(*journal);
+                }
+                Some(obstacle) if obstacle.may_pass() => {
+                    self.put_off.insert(*journal, (obstacle, text.clone()));
+                    refused.push((*journal, obstacle, text));
                 }
                 Some(obstacle) => {
                     self.stuck.insert(*journal, (obstacle, text.clone()));
@@ -104,14 +106,14 @@ impl Receiving {
         refused
     }
 
-    /// Asks again for journals whose devices have become members.
+    /// Asks again for journals whose devices have become members, or writers.
     pub(super) fn membership_changed(&mut self, held: &Held) {
         let put_off = std::mem::take(&mut self.put_off);
-        for (journal, text) in put_off {
-            if is_member(held, &journal) {
+        for (journal, (obstacle, text)) in put_off {
+            if lets_in(held, &journal, obstacle) {
                 self.ask_for(journal);
             } else {
-                self.put_off.insert(journal, text);
+                self.put_off.insert(journal, (obstacle, text));
             }
         }
     }
@@ -166,12 +168,15 @@ impl Receiving {
     /// The journals not taken, and why.
     pub(super) fn not_taken(&self) -> impl Iterator<Item = (&JournalId, &str)> {
         let stuck = self.stuck.iter().map(|(journal, (_, text))| (journal, text.as_str()));
-        stuck.chain(self.put_off.iter().map(|(journal, text)| (journal, text.as_str())))
+        stuck.chain(self.put_off.iter().map(|(journal, (_, text))| (journal, text.as_str())))
     }
 }
 
-fn is_member(held: &Held, journal: &JournalId) -> bool {
-    held.membership.role(&journal.device).is_some()
+/// Whether what stood in the way of a journal's next entry is gone.
+fn lets_in(held: &Held, journal: &JournalId, obstacle: Obstacle) -> bool {
+    let next = held.vector.tip(journal).count;
+    let counts = held.membership.limit(journal).is_none_or(|limit| next < limit);
+    counts && (obstacle != Obstacle::NotAWriter || held.membership.may_hold_data(journal, next))
 }
 
 /// A fault and its causes, for people.

@@ -69,7 +69,7 @@ impl Sending {
         let before = self.in_flight.len();
         if scope == Scope::Again {
             self.in_flight.clear();
-            self.refused.retain(|_, (obstacle, _)| *obstacle != Obstacle::NotAMember);
+            self.refused.retain(|_, (obstacle, _)| !obstacle.may_pass());
         }
         let theirs = self.theirs.take().unwrap_or_default();
         self.in_flight

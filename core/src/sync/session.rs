@@ -328,7 +328,8 @@ impl Session {
 
     /// Whether this device has yet to learn that it is a member.
     fn is_newcomer(&self) -> bool {
-        self.held.membership.role(&self.peering.device).is_none()
+        let (members, own) = (&self.held.membership, &self.peering.device);
+        members.role(own).is_none() && !members.was_removed(own)
     }
 
     fn send(&mut self, message: Message) {
@@ -526,7 +527,16 @@ impl Session {
     /// Takes in what is held now. Returns whether the members are others.
     fn hold(&mut self, held: Held) -> bool {
         let changed = self.held.membership != held.membership;
-        self.held = held;
+        let before = std::mem::replace(&mut self.held, held);
+        let less = before
+            .vector
+            .iter()
+            .any(|(journal, tip)| self.held.vector.tip(journal).count < tip.count);
+        if less && self.told_all {
+            // Some of it does not count any more: the peer is not to believe that it is here.
+            self.told.clear();
+            self.tell_all(Scope::All);
+        }
         changed
     }
 

@@ -50,11 +50,10 @@ fn held(tips: &[(DeviceId, u64)], joined: &[DeviceId]) -> Held {
     ];
     let join = |device| (device, ActKind::join(&ticket, &workspace(), &device, "x".to_owned()));
     acts.extend(joined.iter().copied().map(join));
-    let place = |(at, (device, kind)): (usize, (DeviceId, ActKind))| PlacedAct {
-        hash: [at as u8; 32],
-        device,
-        clock: Clock(at as u64),
-        act: Act { kind, seen: Vec::new() },
+    let place = |(at, (device, kind)): (usize, (DeviceId, ActKind))| {
+        let (place, clock) = ((at as u64, 0), Clock(at as u64));
+        let act = Act { kind, seen: Vec::new() };
+        PlacedAct::new(journal(device), place, clock, &[at as u8; 32], act)
     };
     let acts: Vec<_> = acts.into_iter().enumerate().map(place).collect();
     let membership = Arc::new(Membership::of(workspace(), &acts));

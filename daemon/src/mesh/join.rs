@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use runmesh_core::act::{ActKind, Role};
+use runmesh_core::action::Action;
 use runmesh_core::ids::{DeviceId, WorkspaceId};
+use runmesh_core::store::StoreError;
 use runmesh_core::sync::ALPN;
 use runmesh_core::ticket::Ticket;
 use tokio::time::timeout;
@@ -52,6 +54,18 @@ pub enum JoinError {
     /// The new workspace's store cannot be made.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A reader brings nothing.
+    #[error(
+        "the ticket is for a reader, who cannot bring the {runs} runs of this device along; join \
+         with --leave-behind, and they stay in the workspace that this device has now"
+    )]
+    OnlyReads {
+        /// How many.
+        runs: u64,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The runs of this device could not be taken along.
     #[error(transparent)]
     Switch(#[from] SwitchError),
@@ -101,21 +115,48 @@ impl Mesh {
             inner.name.clone(),
         );
         let candidate = Workspace::candidate(home, ticket.workspace, act)?.into_workspace();
-        let admitted = self.be_admitted(ticket, &candidate).await;
+        let is_member = |held: &Workspace| {
+            let members = held.snapshot().and_then(|snapshot| snapshot.membership());
+            members.is_ok_and(|members| members.role(&inner.device).is_some())
+        };
+        // An earlier attempt may have come as far as this.
+        let admitted = match is_member(&candidate) {
+            true => Ok(()),
+            false => self.be_admitted(ticket, &candidate).await,
+        };
         let membership = candidate.snapshot().and_then(|held| held.membership());
         let role = membership.as_ref().ok().and_then(|all| all.role(&inner.device));
+        let knows_nobody = membership.as_ref().is_ok_and(|all| all.founder().is_none());
         let (Ok(()), Ok(membership), Some(role)) = (&admitted, membership, role) else {
             candidate.stop().await;
+            if knows_nobody && matches!(admitted, Err(JoinError::Refused { .. })) {
+                // The next ticket may be a better one, and shows another join.
+                Workspace::discard(home, &ticket.workspace)?;
+            }
             return Err(admitted.err().unwrap_or_else(|| JoinError::Refused {
                 reason: "it did not accept the ticket".to_owned(),
             }));
         };
         let through_name = membership.members().find(|(device, _)| **device == ticket.inviter);
         let through_name = through_name.map(|(_, member)| member.name.clone()).unwrap_or_default();
+        let runs = inner.workspace.snapshot()?.counts()?.runs;
+        if role == Role::Reader && runs > 0 && !leave_behind {
+            candidate.stop().await;
+            return Err(JoinError::OnlyReads { runs });
+        }
+        if role >= Role::Writer {
+            // Refused where it came with the others' entries already.
+            let name = runmesh_core::ids::DEFAULT_EXPERIMENT.to_owned();
+            let (artifact_location, tags, description) = (None, Vec::new(), None);
+            let create = Action::CreateExperiment { name, artifact_location, tags, description };
+            let _ = candidate.act(create).await;
+        }
+        let take_along = !leave_behind && role >= Role::Writer;
         let candidate =
             candidate.into_candidate().expect("the session with the candidate has ended");
-        let runs_taken = inner.workspace.switch(home, candidate, !leave_behind).await?;
+        let runs_taken = inner.workspace.switch(home, candidate, take_along).await?;
         inner.refresh_membership();
+        self.offer_recovery(home).await;
         locked(&inner.attempts).clear();
         inner.call_now.notify_one();
         Ok(Joined {

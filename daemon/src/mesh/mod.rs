@@ -9,6 +9,9 @@ mod endpoint;
 mod hostile;
 mod join;
 mod link;
+mod members;
+#[cfg(test)]
+mod members_tests;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -20,13 +23,10 @@ use std::time::Duration;
 
 use iroh::endpoint::{Connection, VarInt};
 use iroh::{Endpoint, EndpointAddr, EndpointId};
-use runmesh_core::act::Role;
 use runmesh_core::api::Traffic;
 use runmesh_core::ids::{BlobHash, DeviceId};
 use runmesh_core::membership::Membership;
-use runmesh_core::store::StoreError;
 use runmesh_core::sync::ALPN;
-use runmesh_core::ticket::Ticket;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -36,11 +36,12 @@ use self::addresses::AddressBook;
 pub use self::endpoint::EndpointError;
 pub use self::join::{JoinError, Joined};
 use self::link::{Link, LinkError};
+pub use self::members::{MembersError, NewTicket};
 pub use self::status::{PeerStatus, Synced};
 use crate::blobs::{self, Fetcher, Wanted};
 use crate::home::Home;
+use crate::now;
 use crate::workspace::Workspace;
-use crate::{WriteError, now};
 
 /// How long a peer may take to answer a call.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,22 +53,6 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// How long sessions may take to end.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Why no invitation was made.
-#[derive(Debug, thiserror::Error)]
-pub enum InviteError {
-    /// This device is not an admin.
-    #[error(
-        "only an admin can invite, and this device is not one; run `runmesh invite` on an admin's device"
-    )]
-    NotAnAdmin,
-    /// It could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The membership cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// A connection of the blob protocol with each connected peer.
 pub type BlobConnections = Arc<Mutex<BTreeMap<DeviceId, Connection>>>;
@@ -166,7 +151,17 @@ impl Mesh {
         mesh.spawn(Inner::call_members(Arc::clone(&mesh.inner)));
         mesh.spawn(Inner::follow_workspace(Arc::clone(&mesh.inner)));
         mesh.spawn(mesh.inner.fetcher.clone().run());
+        mesh.offer_recovery(home).await;
         Ok(mesh)
+    }
+
+    /// Makes the recovery ticket of this device if it shall have one. It is tried again at every
+    /// start, so that a full disk keeps nobody from starting.
+    async fn offer_recovery(&self, home: &Home) {
+        if let Err(error) = self.make_recovery_ticket(home).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "no recovery ticket could be made");
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -176,30 +171,6 @@ impl Mesh {
     /// Where peers can reach this device.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         endpoint::addresses(&self.inner.endpoint)
-    }
-
-    /// Makes a ticket by which `uses` devices can join, until `expires_ms` (0 is never).
-    pub async fn invite(
-        &self,
-        role: Role,
-        expires_ms: u64,
-        uses: u32,
-    ) -> Result<Ticket, InviteError> {
-        let membership = self.inner.workspace.snapshot()?.membership()?;
-        if membership.role(&self.inner.device) != Some(Role::Admin) {
-            return Err(InviteError::NotAnAdmin);
-        }
-        let key: [u8; 32] = rand::random();
-        let ticket = Ticket {
-            key,
-            workspace: self.inner.workspace.id(),
-            inviter: self.inner.device,
-            expires_ms,
-            addresses: self.addresses(),
-        };
-        let public = ticket.signing_key().verifying_key().to_bytes();
-        self.inner.workspace.invite(public, role, expires_ms, uses).await?;
-        Ok(ticket)
     }
 
     /// Ends all sessions and closes the endpoint.
@@ -250,6 +221,8 @@ impl Inner {
                 let mut held = self.membership.write().unwrap_or_else(PoisonError::into_inner);
                 if **held != new {
                     *held = Arc::new(new);
+                    drop(held);
+                    self.close_to_strangers();
                     self.call_now.notify_one();
                 }
             }
@@ -258,6 +231,19 @@ impl Inner {
                 "the membership cannot be read"
             ),
         }
+    }
+
+    /// Closes what blobs come over to devices that are no members any more. Sessions see to
+    /// themselves.
+    fn close_to_strangers(&self) {
+        let members = self.membership();
+        locked(&self.blob_connections).retain(|device, connection| {
+            let stays = members.role(device).is_some();
+            if !stays {
+                connection.close(blobs::CLOSE_NOT_A_MEMBER.into(), b"not a member");
+            }
+            stays
+        });
     }
 
     /// Keeps the membership up to date, and ends all sessions when the workspace is another.

@@ -7,7 +7,7 @@ use runmesh_core::action::{Action, NewRun};
 use runmesh_core::ids::{DeviceId, DocumentId, ExperimentId, RunId};
 use runmesh_core::ticket::Ticket;
 
-use super::JoinError;
+use super::{JoinError, NewTicket};
 use crate::app::App;
 use crate::config::Config;
 use crate::home::Home;
@@ -64,7 +64,12 @@ impl Device {
     }
 
     pub(super) async fn invite(&self) -> Ticket {
-        let mut ticket = self.app.mesh().unwrap().invite(Role::Writer, 0, 1).await.unwrap();
+        self.invite_as(Role::Writer).await
+    }
+
+    pub(super) async fn invite_as(&self, role: Role) -> Ticket {
+        let new = NewTicket { role, expires_ms: 0, uses: 1, name: None };
+        let mut ticket = self.app.mesh().unwrap().invite(new).await.unwrap();
         ticket.addresses.retain(|address| address.ip().is_loopback());
         ticket
     }

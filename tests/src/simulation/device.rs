@@ -57,7 +57,8 @@ pub(super) fn founder_and_invited(count: usize, now_ms: u64) -> Vec<Device> {
     for number in 1..count {
         let ticket = SigningKey::from_bytes(&[100 + number as u8; 32]);
         let public = ticket.verifying_key().to_bytes();
-        let made = founder.store().invite(UnixMillis(now_ms), public, Role::Writer, 0, 1);
+        let invite = ActKind::Invite { key: public, role: Role::Writer, expires_ms: 0, uses: 1 };
+        let made = founder.store().declare(UnixMillis(now_ms), vec![invite]);
         made.expect("a disk that does not fail yet");
         let own = id_of(&key(number));
         let join = ActKind::join(&ticket, &workspace, &own, format!("device {number}"));

@@ -26,6 +26,7 @@ pub(crate) enum ErrorCode {
     ResourceAlreadyExists,
     ResourceDoesNotExist,
     Unauthenticated,
+    PermissionDenied,
     InvalidState,
     InternalError,
     NotImplemented,
@@ -59,6 +60,7 @@ impl ErrorCode {
                 Some((USER, "RESOURCE_NOT_FOUND")),
             ),
             Self::Unauthenticated => ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED, None),
+            Self::PermissionDenied => ("PERMISSION_DENIED", StatusCode::FORBIDDEN, None),
             Self::InvalidState => {
                 ("INVALID_STATE", StatusCode::INTERNAL_SERVER_ERROR, Some((SYSTEM, BROKEN)))
             }
@@ -127,6 +129,9 @@ impl IntoResponse for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
+            refusal @ (Refusal::OnlyReads | Refusal::NotAMember) => {
+                Self::new(ErrorCode::PermissionDenied, refusal.to_string())
+            }
             Refusal::ExperimentNameTaken { name, deleted } => {
                 let state = if deleted { " in deleted state" } else { "" };
                 let message = format!("Experiment(name={name}) already exists{state}.");

@@ -4,13 +4,15 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
+use runmesh_core::membership::NotYours;
 use runmesh_core::search::SearchError;
 use runmesh_core::store::StoreError;
 use runmesh_core::ticket::TicketError;
 
 use crate::WriteError;
 use crate::blobs::{BlobError, NotFetched};
-use crate::mesh::{InviteError, JoinError};
+use crate::home::HomeError;
+use crate::mesh::{JoinError, MembersError};
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +68,13 @@ pub(super) enum Error {
     #[error(transparent)]
     Ticket(#[from] TicketError),
     #[error(transparent)]
-    Invite(#[from] InviteError),
+    Members(#[from] MembersError),
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error(transparent)]
     Fetch(#[from] NotFetched),
+    #[error(transparent)]
+    Home(#[from] HomeError),
     #[error("the disk cannot be measured")]
     Disk(#[source] std::io::Error),
     #[error("the request's work broke off")]
@@ -84,14 +88,25 @@ impl Error {
             | Self::NoSuchRun(_)
             | Self::Ambiguous { .. }
             | Self::NoSuchExperiment(_)
-            | Self::NoSuchArtifact { .. } => ErrorCode::NotFound,
+            | Self::NoSuchArtifact { .. }
+            | Self::Members(
+                MembersError::NoSuchDevice(_)
+                | MembersError::NoSuchTicket(_)
+                | MembersError::Ambiguous { .. }
+                | MembersError::NotYours(NotYours::NotAMember),
+            ) => ErrorCode::NotFound,
             Self::WrongDevice => ErrorCode::WrongDevice,
             Self::Alone
             | Self::ForeignPage
-            | Self::Invite(InviteError::NotAnAdmin)
-            | Self::Join(JoinError::AlreadyIn | JoinError::Expired | JoinError::Refused { .. }) => {
-                ErrorCode::Refused
-            }
+            | Self::Members(
+                MembersError::NotYours(_) | MembersError::LastAdmin | MembersError::Recovery,
+            )
+            | Self::Join(
+                JoinError::AlreadyIn
+                | JoinError::Expired
+                | JoinError::OnlyReads { .. }
+                | JoinError::Refused { .. },
+            ) => ErrorCode::Refused,
             Self::NobodyConnected => ErrorCode::Unreachable,
             Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => ErrorCode::TimedOut,
             Self::Join(JoinError::Unreachable { .. } | JoinError::Failed(_)) => {
@@ -99,7 +114,8 @@ impl Error {
             }
             Self::Fetch(NotFetched::Nobody { .. }) => ErrorCode::Unreachable,
             Self::NoMesh | Self::Fetch(NotFetched::GivenUp { .. }) => ErrorCode::Unavailable,
-            Self::Invite(_) | Self::Join(_) | Self::Fetch(_) => ErrorCode::Internal,
+            Self::Members(MembersError::OneName | MembersError::NameTooLong) => ErrorCode::Invalid,
+            Self::Members(_) | Self::Join(_) | Self::Fetch(_) => ErrorCode::Internal,
             Self::Unauthorized => ErrorCode::Unauthorized,
             Self::Invalid(_)
             | Self::TooMany { .. }
@@ -118,9 +134,12 @@ impl Error {
             | Self::Blob(BlobError::DiskFull { .. } | BlobError::Busy { .. }) => {
                 ErrorCode::Unavailable
             }
-            Self::Store(_) | Self::Write(_) | Self::Blob(_) | Self::Disk(_) | Self::Died(_) => {
-                ErrorCode::Internal
-            }
+            Self::Home(_)
+            | Self::Store(_)
+            | Self::Write(_)
+            | Self::Blob(_)
+            | Self::Disk(_)
+            | Self::Died(_) => ErrorCode::Internal,
         }
     }
 
@@ -134,6 +153,10 @@ impl Error {
             Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
             Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",
             Self::Alone => "`runmesh invite` prints a ticket for another one",
+            Self::Members(MembersError::NoSuchDevice(_) | MembersError::Ambiguous { .. }) => {
+                "`runmesh members` lists all, with their ids"
+            }
+            Self::Members(MembersError::NoSuchTicket(_)) => "`runmesh members` lists open tickets",
             Self::NobodyConnected => "`runmesh peers` says why",
             Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => {
                 "it goes on by itself; `runmesh peers` says how far it is"

@@ -21,7 +21,7 @@ use super::status::{peers as all_peers, traffic};
 use super::{query, read};
 use crate::app::App;
 use crate::blobs::{NotFetched, Wanted};
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, NewTicket};
 use crate::{doctor, now};
 
 /// Blobs that a sync waits for at once.
@@ -30,7 +30,7 @@ const BLOBS_AT_ONCE: usize = 16;
 /// How long a connection for blobs may take after a session is open.
 const PEER_SETTLES: Duration = Duration::from_millis(50);
 
-fn mesh(app: &App) -> Result<&Mesh, Error> {
+pub(super) fn mesh(app: &App) -> Result<&Mesh, Error> {
     app.mesh().ok_or(Error::NoMesh)
 }
 
@@ -38,10 +38,11 @@ pub(super) async fn invite(
     State(app): State<Arc<App>>,
     body: Bytes,
 ) -> Result<Json<Invitation>, Error> {
-    let InviteRequest { role, valid_for_ms, uses } = read(&body)?;
+    let InviteRequest { role, valid_for_ms, uses, name } = read(&body)?;
     let expires_ms = valid_for_ms.map(|ms| now().0.saturating_add(ms));
     // On the wire, zero is never.
-    let ticket = mesh(&app)?.invite(role, expires_ms.unwrap_or(0), uses).await?;
+    let new = NewTicket { role, expires_ms: expires_ms.unwrap_or(0), uses, name };
+    let ticket = mesh(&app)?.invite(new).await?;
     Ok(Json(Invitation { ticket: ticket.to_string(), role, expires_ms, uses }))
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod groups;
 mod manage;
+mod members;
 mod runs;
 mod status;
 mod table;
@@ -42,6 +43,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let open = Router::new()
         .route("/status", get(status::status))
         .route("/peers", get(manage::peers))
+        .route("/members", get(members::list))
         .route("/events", get(events::events))
         .route("/experiments", get(runs::experiments).post(update::create_experiment))
         .route("/experiments/{experiment}", post(update::experiment))
@@ -58,6 +60,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(from_fn_with_state(Arc::clone(app), check_client));
     let managed = Router::new()
         .route("/invite", post(manage::invite))
+        .route("/members/remove", post(members::remove))
+        .route("/members/role", post(members::role))
+        .route("/members/rename", post(members::rename))
+        .route("/members/revoke", post(members::revoke))
+        .route("/recovery", get(members::recovery).delete(members::forget_recovery))
         .route("/join", post(manage::join))
         .route("/sync", post(manage::sync))
         .route("/doctor", get(manage::doctor))
