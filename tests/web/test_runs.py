@@ -2,6 +2,7 @@
 
 import json
 
+import numpy
 from devices import until
 
 
@@ -133,6 +134,17 @@ def test_chosen_runs_are_compared(browser, logged):
         page.get_by_role("button", name="Save as a page").click()
     saved = download.value.path().read_text()
     assert "trial 0" in saved and "data:image/png" in saved and "<script" not in saved
+
+
+def test_pictures_stand_beside_one_another(browser, logged):
+    logged.experiment("pictures")
+    runs = [logged.run("pictures", name) for name in ["left", "right"]]
+    for run in runs:
+        logged.client.log_image(run, numpy.full((8, 8, 3), 128, dtype=numpy.uint8), "plots/grey.png")
+    page = browser.open(f"/compare?run={runs[0]}&run={runs[1]}")
+    page.locator(".image-row img").nth(1).wait_for()
+    assert page.locator(".image-row h3").inner_text() == "plots/grey.png"
+    assert page.evaluate("[...document.querySelectorAll('.image-row img')].every(img => img.naturalWidth === 8)")
 
 
 def test_what_is_shown_can_be_downloaded(browser, logged):

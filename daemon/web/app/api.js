@@ -176,6 +176,8 @@ export const api = {
   curves: (query, signal) => post("curves", query, signal),
   /** @param {string} run @param {string} path @returns {Promise<Artifact[]>} */
   artifacts: (run, path) => get(`runs/${part(run)}/artifacts`, { path }),
+  /** All files of a run. @param {string} run @returns {Promise<Artifact[]>} */
+  allArtifacts: (run) => get(`runs/${part(run)}/artifacts`, { recursive: "true" }),
   /** @param {string} run @param {string} path @param {AbortSignal} [signal] */
   artifact: (run, path, signal) => send(`runs/${part(run)}/artifact`, { query: { path }, signal }),
   /** @returns {Promise<RegisteredModel[]>} */

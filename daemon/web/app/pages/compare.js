@@ -9,6 +9,7 @@ import { cls, html, signal, useEffect, useMemo, useState } from "../ui.js";
 import { CurveSettings, MetricChart } from "../charts/curves.js";
 import { colorAt } from "../charts/series.js";
 import { Icon } from "../parts/icons.js";
+import { Images } from "../parts/images.js";
 import { Empty, Loading, Status } from "../parts/small.js";
 import { exportPage } from "../parts/export.js";
 
@@ -79,6 +80,7 @@ export function ComparePage() {
       </header>
       <${Table} runs=${runs} only=${only} />
       <${Curves} runs=${runs} />
+      <${Images} runs=${runs} />
     </div>
   `;
 }

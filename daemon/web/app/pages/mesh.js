@@ -12,12 +12,16 @@ import { CopyButton, Empty, Loading, Paste, Time } from "../parts/small.js";
 
 /** How often the state of peers is asked for: what moves between devices makes no event. */
 const LOOK_MS = 2_000;
+/** The device's own state measures its disk, so it is asked for less often. */
+const STATUS_EVERY = 5;
 
 export function MeshPage() {
   useEffect(() => {
     let gone = false;
+    let looks = 0;
     const look = async () => {
-      const [now, all] = await Promise.all([api.status().catch(() => null), api.peers().catch(() => null)]);
+      const ask = looks++ % STATUS_EVERY === 0 ? api.status().catch(() => null) : null;
+      const [now, all] = await Promise.all([ask, api.peers().catch(() => null)]);
       if (gone) return;
       if (now) status.value = now;
       if (all) peers.value = all;

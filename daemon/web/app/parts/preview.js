@@ -15,6 +15,9 @@ const MAX_ROWS = 1_000;
 
 const IMAGES = /** @type {Record<string, string>} */ ({ png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp", avif: "image/avif", bmp: "image/bmp", svg: "image/svg+xml" });
 
+/** What kind of picture a file is, by its name. @param {string} path @returns {string | undefined} */
+export const imageType = (path) => IMAGES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
+
 /** @typedef {{ kind: "image", url: string } | { kind: "text", text: string, cut: boolean } | { kind: "binary" }} Seen */
 
 /** Reads the head of an answer. @param {Response} answer @param {number} most */
@@ -35,8 +38,7 @@ async function head(answer, most) {
 
 /** @param {string} run @param {string} path @param {number} size @param {AbortSignal} signal @returns {Promise<Seen>} */
 async function look(run, path, size, signal) {
-  const ending = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
-  const image = IMAGES[ending];
+  const image = imageType(path);
   if (image && size <= MAX_IMAGE) {
     const blob = await (await api.artifact(run, path, signal)).blob();
     return { kind: "image", url: URL.createObjectURL(new Blob([blob], { type: image })) };
