@@ -30,4 +30,4 @@ def test_a_device_joins_by_the_ticket_that_another_shows(devices, open_browser, 
     other.wait_for_selector(".peer.here >> text=ann")
     page.wait_for_selector(".peer.here >> text=bob")
     page.screenshot(path=shots / "mesh-met-light.png")
-    assert "writer" in page.locator(".peer", has_text="bob").inner_text()
+    assert "writer" in page.get_by_label("Other devices").locator(".peer", has_text="bob").inner_text()

@@ -49,6 +49,10 @@ import { signal } from "./ui.js";
  *   delete_tags?: string[], deleted?: boolean }} RunsUpdate */
 /** @typedef {{ device: Named, role: string, connected: boolean, last_seen_ms: number | null, entries_to_get: number,
  *   entries_to_give: number, last_error: string | null }} Peer */
+/** @typedef {{ device: Named, role: string, since_ms: number, founder: boolean, here: boolean }} Member */
+/** @typedef {{ workspace: Named, members: Member[], former: { device: Named, by: Named, at_ms: number }[],
+ *   tickets: { key: string, by: Named, role: string, expires_ms: number | null, uses_left: number, name: string | null, recovery: boolean }[],
+ *   refused: { device: Named, reason: string }[] }} Members */
 /** @typedef {Record<string, any>} Status */
 
 const ROOT = "/api/v1";
@@ -194,6 +198,16 @@ export const api = {
   /** @param {{ role: string, uses: number, valid_for_ms: number | null }} wanted
    * @returns {Promise<{ ticket: string, role: string, expires_ms: number | null, uses: number }>} */
   invite: (wanted) => post("invite", wanted),
+  /** @returns {Promise<Members>} */
+  members: () => get("members"),
+  /** @param {string} device */
+  removeMember: (device) => post("members/remove", { device }),
+  /** @param {string} device @param {string} role */
+  setRole: (device, role) => post("members/role", { device, role }),
+  /** @param {string} device @param {string} name */
+  renameMember: (device, name) => post("members/rename", { device, name }),
+  /** @param {string} ticket */
+  revokeTicket: (ticket) => post("members/revoke", { ticket }),
   /** @param {string} ticket @param {boolean} leave_behind */
   join: (ticket, leave_behind) => post("join", { ticket, leave_behind }),
 };

@@ -8,6 +8,7 @@ import { attempt, peers, status, tell, tick } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
 import { Dialog } from "../parts/dialog.js";
 import { Icon } from "../parts/icons.js";
+import { Members } from "../parts/members.js";
 import { CopyButton, Empty, Loading, Paste, Time } from "../parts/small.js";
 
 /** How often the state of peers is asked for: what moves between devices makes no event. */
@@ -47,8 +48,9 @@ export function MeshPage() {
       </header>
       ${now.warnings.map((/** @type {string} */ text) => html`<p class="conflict" role="note"><${Icon} name="warn" />${text}</p>`)}
       <div class="mesh-grid">
-        <${ThisDevice} now=${now} />
         <${Peers} />
+        <${Members} />
+        <${ThisDevice} now=${now} />
         <${Storage} now=${now} />
       </div>
       ${inviting && html`<${Invite} onClose=${() => setQuery({ invite: null }, { replace: true })} />`}
