@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod error;
 mod members;
+mod models;
 mod runs;
 mod screen;
 mod show;

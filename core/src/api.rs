@@ -5,6 +5,7 @@
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
 mod members;
+mod models;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use self::members::{
     FormerMember, MemberInfo, Members, OpenTicket, RecoveryTicket, RefusedJoin, RemoveRequest,
     RenameRequest, RevokeRequest, RoleRequest,
+};
+pub use self::models::{
+    ModelDetails, ModelEvent, ModelVersion, PromoteModel, RegisterModel, RegisteredModel,
+    ResolveModel, VersionLabel,
 };
 pub use self::table::{
     Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, Group, GroupQuery, Groups,

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod index;
 pub mod membership;
 pub mod operation;
+pub mod registry;
 pub mod rows;
 pub mod search;
 pub mod series;

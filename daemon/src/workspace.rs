@@ -13,7 +13,7 @@ use redb::backends::FileBackend;
 use runmesh_core::act::{ActKind, workspace_id};
 use runmesh_core::action::{Action, Outcome};
 use runmesh_core::entry::Entry;
-use runmesh_core::ids::{BlobHash, DeviceId, Incarnation, JournalId, WorkspaceId};
+use runmesh_core::ids::{BlobHash, DeviceId, DocumentId, Incarnation, JournalId, WorkspaceId};
 use runmesh_core::store::{
     Birth, Files, Ingested, Snapshot, Start, Store, StoreError, StoreReader,
 };
@@ -191,6 +191,18 @@ impl Workspace {
     /// Notes that this device may serve blobs in this workspace.
     pub async fn grant(&self, blobs: Vec<BlobHash>) -> Result<(), WriteError> {
         let done = self.ask(|reply| Write::Grant(blobs, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Notes which version this device serves under a number of a model, before it does.
+    pub async fn note_served(
+        &self,
+        model: DocumentId,
+        number: i64,
+        version: DocumentId,
+    ) -> Result<(), WriteError> {
+        let served = [(model, number, version)];
+        let done = self.ask(|reply| Write::NoteServed(served, reply)).await;
         done.unwrap_or(Err(WriteError::Stopping))
     }
 

@@ -13,7 +13,7 @@ use runmesh_core::act::ActKind;
 use runmesh_core::action::{Action, Outcome, Refusal};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::entry::Entry;
-use runmesh_core::ids::BlobHash;
+use runmesh_core::ids::{BlobHash, DocumentId};
 use runmesh_core::store::{Ingested, Round, RoundEnd, SEAL_BYTES, Snapshot, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -65,6 +65,8 @@ pub(crate) enum Write {
     Ingest(Vec<Entry>, Reply<Ingested>),
     Declare(Vec<ActKind>, Reply<()>),
     Grant(Vec<BlobHash>, Reply<()>),
+    /// Notes which version was served under a number of a model.
+    NoteServed([(DocumentId, i64, DocumentId); 1], Reply<()>),
     Adopt(Snapshot, Reply<u64>),
     /// Readers want to see what was written.
     Publish(oneshot::Sender<()>),
@@ -235,6 +237,9 @@ impl Writer {
             }
             Write::Grant(blobs, reply) => {
                 drop(reply.send(self.guarded(|store| store.grant(&blobs))))
+            }
+            Write::NoteServed(served, reply) => {
+                drop(reply.send(self.guarded(|store| store.note_served(&served))))
             }
             Write::Adopt(old, reply) => {
                 let taken = self.guarded(|store| store.adopt(now(), &old));

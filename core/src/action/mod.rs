@@ -7,6 +7,7 @@
 
 mod evaluation;
 mod logged_model;
+mod models;
 mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,12 @@ pub use self::evaluation::{
     NewDataset, NewDatasetRecord, RecordCounts, ScorerAction, ScorerChange,
 };
 pub use self::logged_model::{LoggedModelChange, NewLoggedModel};
+pub use self::models::{
+    ModelAction, ModelChange, ModelRefusal, Move, NewSemver, NewVersion, VersionChange, VersionName,
+};
 pub use self::trace::{TraceChange, TracesToDelete};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use crate::registry::Author;
 use crate::rows::{
     DatasetInput, DocumentRow, ExperimentRow, KeyValue, Metric, ModelInput, ModelOutput, RunRow,
     RunStatus, TraceRow,
@@ -138,6 +143,13 @@ pub enum Action {
         owner: DocumentId,
         /// The path; empty for all.
         path: String,
+    },
+    /// Changes the model registry. Answers [`Outcome::Document`].
+    Model {
+        /// What.
+        action: Box<ModelAction>,
+        /// Who asks, and why.
+        author: Box<Author>,
     },
     /// Sets or clears a setting of the workspace, which every member gets. Answers
     /// [`Outcome::Document`].
@@ -316,6 +328,9 @@ pub enum Refusal {
         /// The tag.
         key: String,
     },
+    /// The model registry has a reason of its own.
+    #[error(transparent)]
+    Model(#[from] ModelRefusal),
     /// A path would be both a file and a folder.
     #[error("an artifact cannot be put at {path:?}: {taken:?} is there")]
     PathTaken {

@@ -10,15 +10,17 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::lookup::{self, LookupKey};
 use crate::document::{DocumentEdit, DocumentState};
 use crate::ids::{DocumentId, DocumentKind};
+use crate::registry::Version;
 use crate::rows::DocumentRow;
 use crate::store::StoreError;
 use crate::store::snapshot::{decode, encode};
-use crate::store::tables::{DOCUMENT_ROWS, LOOKUPS};
+use crate::store::tables::{DOCUMENT_ROWS, LOOKUPS, SERVED_VERSIONS};
 
 /// The tables of documents and the rows that one transaction reads and writes.
 pub struct DocumentIndex<'txn> {
     table: Table<'txn, &'static [u8; 17], &'static [u8]>,
     lookups: Table<'txn, &'static [u8], ()>,
+    served: Table<'txn, (&'static [u8; 17], i64), &'static [u8; 17]>,
     rows: BTreeMap<DocumentId, Held>,
 }
 
@@ -31,7 +33,8 @@ impl<'txn> DocumentIndex<'txn> {
     /// Opens the tables.
     pub fn open(txn: &'txn WriteTransaction) -> Result<Self, StoreError> {
         let (table, lookups) = (txn.open_table(DOCUMENT_ROWS)?, txn.open_table(LOOKUPS)?);
-        Ok(Self { table, lookups, rows: BTreeMap::new() })
+        let served = txn.open_table(SERVED_VERSIONS)?;
+        Ok(Self { table, lookups, served, rows: BTreeMap::new() })
     }
 
     /// A document's row as it is now.
@@ -48,7 +51,11 @@ impl<'txn> DocumentIndex<'txn> {
     pub fn edit(&mut self, document: DocumentId, edit: &DocumentEdit) -> Result<(), StoreError> {
         let mut row = self.row(&document)?.cloned().unwrap_or(DocumentRow::unknown(document));
         row.edit(edit);
-        self.put(row)
+        self.put(row.clone())?;
+        match document.kind() {
+            Some(DocumentKind::ModelVersion) => self.note_served(&Version { row }),
+            _ => Ok(()),
+        }
     }
 
     /// Makes a document's row anew of what it says.
@@ -78,6 +85,33 @@ impl<'txn> DocumentIndex<'txn> {
         let range = self.lookups.range::<&[u8]>(head.as_bytes()..head.end().as_slice())?;
         let found = range.map(|item| Ok(lookup::document_of(item?.0.value())));
         found.filter_map(Result::transpose).collect()
+    }
+
+    /// The last document whose key has this head.
+    pub fn find_last(&self, head: &LookupKey) -> Result<Option<DocumentId>, StoreError> {
+        let mut range = self.lookups.range::<&[u8]>(head.as_bytes()..head.end().as_slice())?;
+        let last = range.next_back().transpose()?;
+        Ok(last.and_then(|(key, _)| lookup::document_of(key.value())))
+    }
+
+    /// The version that this device served last under a number of a model.
+    pub fn served_version(
+        &self,
+        model: &DocumentId,
+        number: i64,
+    ) -> Result<Option<DocumentId>, StoreError> {
+        let served = self.served.get((&model.to_bytes(), number))?;
+        Ok(served.map(|id| DocumentId::from_bytes(id.value())))
+    }
+
+    /// Who asked for the edit is told the version's number, and so it is served from then on.
+    fn note_served(&mut self, version: &Version) -> Result<(), StoreError> {
+        let Some(model) = version.model() else { return Ok(()) };
+        let (model, number) = (model.to_bytes(), version.number());
+        if self.served.get((&model, number))?.is_none() {
+            self.served.insert((&model, number), &version.id().to_bytes())?;
+        }
+        Ok(())
     }
 
     /// All documents of a kind, in order of their ids.

@@ -7,6 +7,7 @@ use super::fields::info;
 use super::value_key;
 use crate::document::Container;
 use crate::ids::{DocumentId, DocumentKind, ExperimentId};
+use crate::registry::{self, Version};
 use crate::rows::{DocumentRow, EvaluationDataset, LoggedModel, Scorer};
 
 /// What documents are found by. The numbers are part of the table's format.
@@ -15,7 +16,7 @@ use crate::rows::{DocumentRow, EvaluationDataset, LoggedModel, Scorer};
 pub enum Lookup {
     /// Registered models by name and creation: of a name the first holds it.
     ModelName = 1,
-    /// Versions by model, number and creation: of a number the first is served.
+    /// Versions by model, number and creation, deleted ones too: no number is used again.
     ModelVersion = 2,
     /// Logged models by experiment and creation.
     ModelsOfExperiment = 3,
@@ -27,6 +28,8 @@ pub enum Lookup {
     DatasetName = 6,
     /// Scorers by experiment and name.
     ScorersOfExperiment = 7,
+    /// Versions by model, stage and number.
+    ModelStage = 10,
 }
 
 /// A key, or the head that a range of keys shares.
@@ -110,19 +113,25 @@ pub(crate) fn keys_of(row: &DocumentRow) -> Vec<LookupKey> {
     }
     let text = |key| row.text(Container::Info, key);
     let integer = |key| row.integer(Container::Info, key).unwrap_or_default();
-    let key = match row.document.kind() {
-        Some(DocumentKind::RegisteredModel) => text(info::NAME).map(|name| {
-            LookupKey::new(Lookup::ModelName).text(name).integer(integer(info::CREATED))
-        }),
-        Some(DocumentKind::ModelVersion) => {
-            text(info::MODEL).and_then(DocumentId::from_reference).map(|model| {
-                let of_model = LookupKey::new(Lookup::ModelVersion).document(&model);
-                of_model.integer(integer(info::NUMBER)).integer(integer(info::CREATED))
-            })
+    let keys = match row.document.kind() {
+        Some(DocumentKind::RegisteredModel) if !registry::is_deleted(row) => {
+            let name = text(info::NAME).map(|name| LookupKey::new(Lookup::ModelName).text(name));
+            name.map(|named| named.integer(integer(info::CREATED))).into_iter().collect()
         }
-        _ => None,
+        Some(DocumentKind::ModelVersion) => version_keys(&Version { row: row.clone() }),
+        _ => Vec::new(),
     };
-    key.into_iter().map(|key| key.document(&row.document)).collect()
+    keys.into_iter().map(|key| key.document(&row.document)).collect()
+}
+
+fn version_keys(version: &Version) -> Vec<LookupKey> {
+    let Some(model) = version.model() else { return Vec::new() };
+    let created = version.created().0 as i64;
+    let by_number = LookupKey::new(Lookup::ModelVersion).document(&model).integer(version.number());
+    let by_stage = LookupKey::new(Lookup::ModelStage).document(&model);
+    let by_stage = by_stage.text(version.stage().as_str()).integer(version.number());
+    let by_stage = (!version.is_deleted()).then_some(by_stage);
+    [Some(by_number), by_stage].into_iter().flatten().map(|key| key.integer(created)).collect()
 }
 
 /// The head of the keys of what belongs to an experiment.

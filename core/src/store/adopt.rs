@@ -62,6 +62,8 @@ impl Store {
         }
         self.adopt_group(now, &mut group, 1)?;
         self.seal(now)?;
+        // What was served under a number of a model before is what its users mean by it.
+        self.note_served(&old.served_versions()?)?;
         Ok(taken)
     }
 

@@ -37,7 +37,7 @@ use crate::act::{Act, ActKind, MAX_SEEN};
 use crate::clock::UnixMillis;
 use crate::edit::{Edit, TimedEdit};
 use crate::edit_log::EditLog;
-use crate::ids::{ActorId, BlobHash, DeviceId, Incarnation, JournalId, WorkspaceId};
+use crate::ids::{ActorId, BlobHash, DeviceId, DocumentId, Incarnation, JournalId, WorkspaceId};
 use crate::membership::{self, Membership};
 
 /// Seal when the unsealed edits take this many bytes.
@@ -224,6 +224,21 @@ impl Store {
             batch.grant(blob)?;
         }
         batch.flush()?;
+        Ok(txn.commit()?)
+    }
+
+    /// Notes, durably, which versions this device serves under which numbers of models.
+    pub fn note_served(
+        &mut self,
+        served: &[(DocumentId, i64, DocumentId)],
+    ) -> Result<(), StoreError> {
+        let txn = durable(&self.database)?;
+        {
+            let mut table = txn.open_table(tables::SERVED_VERSIONS)?;
+            for (model, number, version) in served {
+                table.insert((&model.to_bytes(), *number), &version.to_bytes())?;
+            }
+        }
         Ok(txn.commit()?)
     }
 

@@ -14,7 +14,7 @@ use super::batch::{decode_chunk, series_name};
 use super::journals::{self, JournalRow};
 use super::tables::{
     ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
-    LOOKUPS, META, MODEL_RUNS, RUN_NUMBERS, RUNS, SERIES, VALUES, WAITING,
+    LOOKUPS, META, MODEL_RUNS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, VALUES, WAITING,
 };
 use crate::act::Act;
 use crate::clock::Clock;
@@ -502,6 +502,28 @@ impl Snapshot {
         let table = self.txn.open_table(MODEL_RUNS)?;
         let runs = table.range((model_id, 0)..=(model_id, u32::MAX))?;
         runs.map(|item| Ok(item?.0.value().1)).collect()
+    }
+
+    /// The version that this device served last under a number of a model.
+    pub fn served_version(
+        &self,
+        model: &DocumentId,
+        number: i64,
+    ) -> Result<Option<DocumentId>, StoreError> {
+        let served = self.txn.open_table(SERVED_VERSIONS)?.get((&model.to_bytes(), number))?;
+        Ok(served.map(|id| DocumentId::from_bytes(id.value())))
+    }
+
+    /// All versions that this device served, by model and number.
+    pub(crate) fn served_versions(&self) -> Result<Vec<(DocumentId, i64, DocumentId)>, StoreError> {
+        let mut all = Vec::new();
+        for item in self.txn.open_table(SERVED_VERSIONS)?.iter()? {
+            let (place, version) = item?;
+            let (model, number) = place.value();
+            let version = DocumentId::from_bytes(version.value());
+            all.push((DocumentId::from_bytes(model), number, version));
+        }
+        Ok(all)
     }
 
     /// How much of what there is.

@@ -1,7 +1,7 @@
 //! The tables of a workspace's redb file, on one screen.
 //!
-//! Ground state: `meta`, `journals`, `entries`, `set-aside` and `grants` (edits not sealed yet are in the edit
-//! log beside the file). Everything else is derived from it and is dropped by a rebuild. The
+//! Ground state: `meta`, `journals`, `entries`, `set-aside`, `grants` and `served-versions` (edits not
+//! sealed yet are in the edit log beside the file). Everything else is derived from it and is dropped by a rebuild. The
 //! number at a name's end is the version of its format.
 
 use redb::{TableDefinition, WriteTransaction};
@@ -20,6 +20,10 @@ pub(crate) const SET_ASIDE: TableDefinition<(&[u8; 48], u64), &[u8]> =
     TableDefinition::new("set-aside-1");
 /// Blobs that this device may serve in this workspace: uploaded here or fetched from a member.
 pub(crate) const GRANTS: TableDefinition<&[u8; 32], ()> = TableDefinition::new("grants-1");
+/// (model, number) to the version that this device last served under it, which no entry tells: a
+/// number that was pinned here must not silently become another model.
+pub(crate) const SERVED_VERSIONS: TableDefinition<(&[u8; 17], i64), &[u8; 17]> =
+    TableDefinition::new("served-versions-1");
 
 /// A document's id to its snapshot.
 pub(crate) const DOCUMENTS: TableDefinition<&[u8; 17], &[u8]> = TableDefinition::new("documents-1");
@@ -75,6 +79,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(ENTRIES)?;
     txn.open_table(SET_ASIDE)?;
     txn.open_table(GRANTS)?;
+    txn.open_table(SERVED_VERSIONS)?;
     txn.open_table(DOCUMENTS)?;
     txn.open_table(WAITING)?;
     txn.open_table(ACTS)?;

@@ -2,6 +2,7 @@
 
 mod evaluation;
 mod logged_models;
+mod models;
 
 use std::collections::BTreeMap;
 

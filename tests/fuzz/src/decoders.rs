@@ -107,6 +107,8 @@ pub fn filter(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = search::parse_filter(&search::RUNS, text);
     let _ = search::parse_filter(&search::EXPERIMENTS, text);
+    let _ = search::parse_filter(&search::REGISTERED_MODELS, text);
+    let _ = search::parse_filter(&search::MODEL_VERSIONS, text);
     let _ = search::parse_order(&search::RUNS, &[text]);
 }
 

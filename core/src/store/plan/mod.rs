@@ -5,6 +5,7 @@
 
 mod evaluation;
 mod logged_models;
+mod models;
 mod traces;
 
 use super::StoreError;
@@ -79,6 +80,9 @@ pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Plann
         Action::ChangeTrace { trace, change } => traces::change_trace(batch, trace, change),
         Action::DeleteTraces(wanted) => traces::delete_traces(batch, &wanted),
         Action::RemoveArtifacts { owner, path } => remove_artifacts(batch, owner, &path),
+        Action::Model { action, author } => {
+            models::plan(batch.documents()?, clock, *action, *author)
+        }
         Action::SetSetting { key, value } => set_setting(batch, key, value.as_deref()),
     }?;
     Ok(planned.and_then(check_size))

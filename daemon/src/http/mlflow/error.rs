@@ -25,6 +25,8 @@ pub(crate) enum ErrorCode {
     BodyTooLarge,
     ResourceAlreadyExists,
     ResourceDoesNotExist,
+    /// It means two things, and somebody must decide.
+    ResourceConflict,
     Unauthenticated,
     PermissionDenied,
     InvalidState,
@@ -59,6 +61,7 @@ impl ErrorCode {
                 StatusCode::NOT_FOUND,
                 Some((USER, "RESOURCE_NOT_FOUND")),
             ),
+            Self::ResourceConflict => ("RESOURCE_CONFLICT", StatusCode::CONFLICT, None),
             Self::Unauthenticated => ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED, None),
             Self::PermissionDenied => ("PERMISSION_DENIED", StatusCode::FORBIDDEN, None),
             Self::InvalidState => {
@@ -147,6 +150,7 @@ impl From<Refusal> for ApiError {
                 changed_model_params(document, &changes)
             }
             Refusal::NoSuchTag { document, key } => no_such_tag(document, &key),
+            Refusal::Model(refusal) => super::registry::refused(refusal),
             Refusal::NoSuchTrace(id) => Self::absent(format!("Trace with ID '{id}' not found.")),
             refusal @ (Refusal::TraceDeleted(_)
             | Refusal::PathTaken { .. }

@@ -161,7 +161,7 @@ impl Shown {
 }
 
 /// Where a model's artifacts are, as clients are told.
-fn location(snapshot: &Snapshot, row: &DocumentRow) -> Result<String, ApiError> {
+pub(crate) fn location(snapshot: &Snapshot, row: &DocumentRow) -> Result<String, ApiError> {
     let model = LoggedModel::of(row);
     let experiment = model.and_then(|model| model.experiment()).unwrap_or(ExperimentId::NONE);
     let held = snapshot.experiment(experiment)?.and_then(|row| row.artifact_location);

@@ -16,9 +16,11 @@ mod limits;
 mod log;
 mod logged_models;
 mod message;
+pub(crate) mod model_files;
 mod page;
 mod page_requests;
 mod python;
+mod registry;
 mod render;
 mod run_name;
 mod runs;
@@ -51,6 +53,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/health", get(server::health))
         .route("/version", get(server::version))
         .route("/get-artifact", get(artifacts::get_of_run))
+        .route("/model-versions/get-artifact", get(registry::get_artifact))
         .merge(traces::otlp_routes());
     for prefix in ["/api", "/ajax-api"] {
         router = router
@@ -97,6 +100,7 @@ fn tracking() -> Router<Arc<App>> {
         .merge(scorers())
         .merge(webhook_routes())
         .route("/server-info", get(server::info))
+        .merge(registry::routes())
 }
 
 fn logged_models() -> Router<Arc<App>> {

@@ -22,11 +22,17 @@ use crate::home::Home;
 use crate::http::router;
 
 /// Probes that are answered differently on purpose, and why.
-const DIFFERENT: [(&str, &str); 7] = [
+const DIFFERENT: [(&str, &str); 10] = [
     ("version", "we answer the MLflow whose API we serve"),
     ("create same name deleted", "MLflow gives the text of its failed SQL statement"),
     ("rename to existing", "MLflow says BAD_REQUEST, with the text of its failed SQL statement"),
     ("order dup", "a mistake of the client's is not 500, at which it tries again for minutes"),
+    ("search exp get", "its page token also says after which row the next page starts"),
+    ("registry: archive archived", "nor is this one"),
+    (
+        "registry: mvfilter: version='1'",
+        "only to MLflow's parser of SQL is `version` a word of its own",
+    ),
     ("art list root", "the recorded server held other experiments too"),
     ("server-info", "what is not built is not offered"),
     ("trav /a%00b", "a control character is refused rather than written out"),
@@ -199,8 +205,25 @@ fn strange_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("{RUN}".to_owned()),
         Just("{EXP}".to_owned()),
-        prop::sample::select(vec!["", "0", "-1", "NaN", "m", "mlflow.runName", "a/../b", "FAILED"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "",
+            "0",
+            "-1",
+            "NaN",
+            "m",
+            "prm",
+            "1",
+            "Archived",
+            "true",
+            "models:/m",
+            "models:/prm/1",
+            "runs:/{RUN}/m",
+            "mlflow-artifacts:/{EXP}/{RUN}/artifacts",
+            "mlflow.runName",
+            "a/../b",
+            "FAILED",
+        ])
+        .prop_map(str::to_owned),
         "\\PC{0,8}",
     ];
     let scalar = prop_oneof![
@@ -250,6 +273,12 @@ fn strange_fields(value: impl Strategy<Value = Value>) -> impl Strategy<Value = 
         "metric_key",
         "artifact_location",
         "digest",
+        "alias",
+        "version",
+        "stage",
+        "stages",
+        "archive_existing_versions",
+        "description",
         "source",
         "source_type",
         "run_name",

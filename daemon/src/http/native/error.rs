@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use runmesh_core::action::{ModelRefusal, Refusal};
 use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
 use runmesh_core::membership::NotYours;
 use runmesh_core::search::SearchError;
@@ -37,6 +38,13 @@ pub(super) enum Error {
     Ambiguous { start: String, count: usize },
     #[error("run {run} has no artifact {path:?}")]
     NoSuchArtifact { run: String, path: String },
+    #[error("run {run} has no model at {path:?}: there is no MLmodel file")]
+    NoModel { run: String, path: String },
+    #[error(
+        "{name:?} would take or give something else than version {previous} does:\n{}",
+        .changes.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    )]
+    SignatureChanged { name: String, previous: String, changes: Vec<String> },
     #[error("{0:?} cannot be the path of an artifact")]
     BadPath(String),
     #[error("{given} {what} are more than one request may have, which is {limit}")]
@@ -88,6 +96,10 @@ impl Error {
             | Self::NoSuchRun(_)
             | Self::Ambiguous { .. }
             | Self::NoSuchExperiment(_)
+            | Self::NoModel { .. }
+            | Self::Write(WriteError::Refused(Refusal::Model(
+                ModelRefusal::NoSuchModel(_) | ModelRefusal::NoSuchVersion { .. },
+            )))
             | Self::NoSuchArtifact { .. }
             | Self::Members(
                 MembersError::NoSuchDevice(_)
@@ -95,6 +107,7 @@ impl Error {
                 | MembersError::Ambiguous { .. }
                 | MembersError::NotYours(NotYours::NotAMember),
             ) => ErrorCode::NotFound,
+            Self::SignatureChanged { .. } => ErrorCode::Refused,
             Self::WrongDevice => ErrorCode::WrongDevice,
             Self::Alone
             | Self::ForeignPage
@@ -149,6 +162,23 @@ impl Error {
             Self::Unauthorized => "`runmesh token` prints it to who may read the home",
             Self::NoSuchRun(_) | Self::NotARun(_) => "`runmesh runs` lists the runs that are here",
             Self::Ambiguous { .. } => "give more digits of the id",
+            Self::NoModel { .. } => {
+                "`runmesh artifacts ls RUN` lists what it has; --path says where the model is"
+            }
+            Self::SignatureChanged { .. } => {
+                "callers must change, so say --bump major; --force registers it all the same"
+            }
+            Self::Write(WriteError::Refused(Refusal::Model(refusal))) => match refusal {
+                ModelRefusal::NoSuchModel(_) => "`runmesh models ls` lists those that are here",
+                ModelRefusal::NoSuchVersion { .. } => {
+                    "`runmesh models show NAME` lists the versions that are here"
+                }
+                ModelRefusal::Contested { .. } | ModelRefusal::SemverAmbiguous { .. } => {
+                    "`runmesh models show NAME` lists both; name one by its id, or have it keep its \
+                     number: `runmesh models resolve NAME --keep ID`"
+                }
+                ModelRefusal::NameTaken(_) | ModelRefusal::SemverTaken { .. } => return None,
+            },
             Self::NoSuchExperiment(_) => "`runmesh experiments` lists those that are here",
             Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
             Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",

@@ -10,6 +10,7 @@ mod events;
 mod groups;
 mod manage;
 mod members;
+mod models;
 mod runs;
 mod status;
 mod table;
@@ -49,6 +50,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/experiments/{experiment}", post(update::experiment))
         .route("/columns", get(table::columns))
         .route("/curves", post(curves::curves))
+        .route("/models", get(models::list))
+        .route("/models/register", post(models::register))
+        .route("/models/promote", post(models::promote))
+        .route("/models/resolve", post(models::resolve))
+        .route("/models/{name}", get(models::show))
         .route("/runs/search", post(runs::search))
         .route("/runs/table", post(table::table))
         .route("/runs/groups", post(groups::groups))
