@@ -93,6 +93,8 @@ pub(crate) enum Command {
         /// The run's id, or the start of it
         run: String,
     },
+    /// Show runs side by side, what differs first
+    Compare(Compare),
     /// List, show, register and promote models
     #[command(subcommand)]
     Models(Models),
@@ -235,6 +237,19 @@ pub(crate) struct Runs {
     /// Deleted runs instead of those in use
     #[arg(long)]
     pub(crate) deleted: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compare {
+    /// The runs' ids, or the starts of them
+    #[arg(required = true, num_args = 2..)]
+    pub(crate) runs: Vec<String>,
+    /// A metric and which way it is better, as in auc:max; repeatable [default: by its name]
+    #[arg(long, short, value_name = "NAME:max|min")]
+    pub(crate) metric: Vec<crate::compare::Judged>,
+    /// Write a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

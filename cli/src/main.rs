@@ -4,6 +4,7 @@ mod args;
 mod artifacts;
 mod client;
 mod command;
+mod compare;
 mod demo;
 mod doctor;
 mod error;
