@@ -7,6 +7,8 @@ import { Shell } from "./parts/shell.js";
 import { Empty } from "./parts/small.js";
 import { ComparePage } from "./pages/compare.js";
 import { MeshPage } from "./pages/mesh.js";
+import { ModelPage } from "./pages/model.js";
+import { ModelsPage } from "./pages/models.js";
 import { RunPage } from "./pages/run.js";
 import { RunsPage } from "./pages/runs.js";
 import { go, route, target } from "./route.js";
@@ -22,6 +24,8 @@ function View() {
       return run ? html`<${RunPage} key=${run} id=${run} />` : html`<${RunsPage} />`;
     case "compare":
       return html`<${ComparePage} />`;
+    case "models":
+      return at.path[1] ? html`<${ModelPage} key=${at.path[1]} name=${at.path[1]} />` : html`<${ModelsPage} />`;
     case "mesh":
       return html`<${MeshPage} />`;
     default:
@@ -45,6 +49,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "/") document.getElementById("filter")?.focus();
   else if (before === "g" && event.key === "r") go(["experiments"]);
   else if (before === "g" && event.key === "m") go(["mesh"]);
+  else if (before === "g" && event.key === "o") go(["models"]);
   else if ((event.key === "j" || event.key === "k") && grid) grid.focus();
   else {
     before = event.key;

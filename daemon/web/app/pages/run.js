@@ -14,6 +14,7 @@ import { ask, Menu, MenuItem } from "../parts/dialog.js";
 import { Facts, Pairs } from "../parts/facts.js";
 import { Icon } from "../parts/icons.js";
 import { Note } from "../parts/note.js";
+import { Register } from "../parts/register.js";
 import { copy, CopyButton, Failure, Loading, Status, Time } from "../parts/small.js";
 
 const TABS = /** @type {const} */ ([["overview", "Overview"], ["charts", "Charts"], ["artifacts", "Artifacts"]]);
@@ -79,6 +80,7 @@ function Head({ run }) {
     const [key, value] = cut < 0 ? [answer, "true"] : [answer.slice(0, cut), answer.slice(cut + 1)];
     await update({ set_tags: { [key.trim()]: value.trim() } });
   };
+  const [registering, setRegistering] = useState(false);
   const deleted = run.lifecycle === "deleted";
   const took = run.end_ms ? duration(run.end_ms - run.start_ms) : "";
   return html`
@@ -92,13 +94,14 @@ function Head({ run }) {
         ${!deleted && html`<button onClick=${rename}><${Icon} name="edit" />Rename</button>`}
         <${Menu} label="More" face=${html`<${Icon} name="more" />`} class="square" end>
           ${!deleted && html`<${MenuItem} icon="tag" onClick=${tag}>Set a tag<//>`}
-          <${MenuItem} icon="compare" onClick=${() => go(["compare"], { run: [run.id] })}>Compare with others<//>
+          ${!deleted && html`<${MenuItem} icon="pin" onClick=${() => setRegistering(true)}>Register a model<//>`}
           <${MenuItem} icon="copy" onClick=${() => copy(run.id)}>Copy the run's id<//>
           ${deleted
             ? html`<${MenuItem} icon="restore" onClick=${() => setDeleted([run.id], false)}>Restore<//>`
             : html`<${MenuItem} icon="trash" danger onClick=${() => setDeleted([run.id], true)}>Delete<//>`}
         <//>
       </div>
+      ${registering && html`<${Register} run=${run} onClose=${() => setRegistering(false)} />`}
       <p class="run-line">
         <span>started <${Time} ms=${run.start_ms} /></span>
         ${took && html`<span>took ${took}</span>`}

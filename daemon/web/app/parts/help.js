@@ -10,6 +10,7 @@ const KEYS = /** @type {[string, [string, string][]][]} */ ([
     ["Ctrl K", "go to an experiment, a run or a view, or do something"],
     ["?", "show this"],
     ["g then r", "runs"],
+    ["g then o", "models"],
     ["g then m", "the mesh"],
     ["/", "filter the runs"],
     ["Esc", "close what is open"],

@@ -18,6 +18,7 @@ function actions() {
   const to = (/** @type {string} */ address) => () => (location.hash = address);
   return [
     { name: "All runs", kind: "view", run: to(href(["experiments"])) },
+    { name: "Models", kind: "view", run: to("#/models") },
     { name: "Mesh: devices of this workspace", kind: "view", run: to("#/mesh") },
     { name: "Invite a device", kind: "do", run: () => go(["mesh"], { invite: "1" }) },
     { name: "New experiment", kind: "do", run: newExperiment },

@@ -12,6 +12,7 @@ import { Palette, paletteOpen } from "./palette.js";
 
 const VIEWS = /** @type {[string, string, string[]][]} */ ([
   ["Runs", "#/experiments", ["", "experiments", "compare"]],
+  ["Models", "#/models", ["models"]],
   ["Mesh", "#/mesh", ["mesh"]],
 ]);
 
