@@ -84,7 +84,7 @@ function Lineage({ version }) {
     html`<span>${labelOf(version)}</span>`,
     version.stage !== "None" && html`<span>${version.stage.toLowerCase()}</span>`,
   ].filter(Boolean);
-  return html`<p class="lineage" aria-label="Where it comes from">${steps.map((step, at) => html`${at > 0 && html`<${Icon} name="chevron" />`}${step}`)}</p>`;
+  return html`<p class="lineage" title="Where it comes from">${steps.map((step, at) => html`${at > 0 && html`<${Icon} name="chevron" />`}${step}`)}</p>`;
 }
 
 const WHAT = /** @type {Record<string, string>} */ ({
