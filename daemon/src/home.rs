@@ -21,6 +21,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use rand::TryRng;
@@ -34,14 +35,21 @@ const FORMAT: u32 = 1;
 /// The oldest runmesh that can open a home of [`FORMAT`].
 const OLDEST_READER: &str = "0.1.0";
 
-/// An open home. No other daemon can open it until this is dropped.
+/// Keeps a home from being opened by another daemon until the last copy of it is dropped. What is
+/// open in a home holds one: the next daemon must not meet a store that is still being closed.
+#[derive(Debug, Clone)]
+pub(crate) struct HomeLock {
+    /// Closing the file is what releases the lock.
+    _file: Arc<File>,
+}
+
+/// An open home. No other daemon can open it until this, and all that is open in it, is dropped.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
     device_secret: [u8; 32],
     token: String,
-    /// Closing the file is what releases the lock.
-    _lock: File,
+    lock: HomeLock,
 }
 
 /// Why a home cannot be opened.
@@ -154,8 +162,7 @@ impl Home {
             make_private_dir(&path.join(folder))?;
         }
         let token = secret_file(&path.join("token"))?;
-        let home =
-            Self { path: path.clone(), device_secret, token: HEXLOWER.encode(&token), _lock: lock };
+        let home = Self { path: path.clone(), device_secret, token: HEXLOWER.encode(&token), lock };
         home.withdraw()?; // A daemon that died could not.
         Ok(home)
     }
@@ -163,6 +170,11 @@ impl Home {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What keeps other daemons out.
+    pub(crate) fn lock(&self) -> HomeLock {
+        self.lock.clone()
     }
 
     /// The secret half of the device's key.
@@ -276,7 +288,7 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HomeE
     move |source| HomeError::Io { doing, path, source }
 }
 
-fn take_lock(home: &Path) -> Result<File, HomeError> {
+fn take_lock(home: &Path) -> Result<HomeLock, HomeError> {
     let path = home.join("lock");
     let mut options = private_options();
     let mut lock = options
@@ -301,7 +313,7 @@ fn take_lock(home: &Path) -> Result<File, HomeError> {
     lock.set_len(0)
         .and_then(|()| writeln!(lock, "{}", std::process::id()))
         .map_err(io_error("write", &path))?;
-    Ok(lock)
+    Ok(HomeLock { _file: Arc::new(lock) })
 }
 
 fn check_version(home: &Path) -> Result<(), HomeError> {

@@ -19,7 +19,7 @@ use runmesh_core::store::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::home::{Home, HomeError};
+use crate::home::{Home, HomeError, HomeLock};
 use crate::writer::{QUEUE, Write, WriteError, Writer, now};
 
 /// How much of the store is kept in memory.
@@ -60,6 +60,8 @@ struct Open {
     unsealed: watch::Receiver<u64>,
     unpublished: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Released last, when the store is closed.
+    _home: HomeLock,
 }
 
 /// A workspace that is open but not yet the one that is used.
@@ -354,7 +356,7 @@ fn files(folder: &Path, make: bool) -> Result<Files<FileBackend, FileBackend>, O
 fn open_store(home: &Home, id: WorkspaceId) -> Result<Open, OpenError> {
     let folder = home.workspace_dir(&id)?;
     let store = Store::open(files(&folder, false)?, start(home))?;
-    Ok(run_writer(store, &folder))
+    Ok(run_writer(store, home, &folder))
 }
 
 fn create_store(home: &Home, id: WorkspaceId, act: ActKind) -> Result<Open, OpenError> {
@@ -363,7 +365,7 @@ fn create_store(home: &Home, id: WorkspaceId, act: ActKind) -> Result<Open, Open
     let store = Store::create(files(&folder, true)?, start(home), birth, now())?;
     // The names of new files are durable only with their folder.
     File::open(&folder)?.sync_all()?;
-    Ok(run_writer(store, &folder))
+    Ok(run_writer(store, home, &folder))
 }
 
 fn remove_if_there(path: &Path) -> Result<(), std::io::Error> {
@@ -373,7 +375,7 @@ fn remove_if_there(path: &Path) -> Result<(), std::io::Error> {
     }
 }
 
-fn run_writer(store: Store, folder: &Path) -> Open {
+fn run_writer(store: Store, home: &Home, folder: &Path) -> Open {
     let (queue, requests) = mpsc::channel(QUEUE);
     let (changes, changed) = watch::channel(0);
     let (counts, unsealed) = watch::channel(store.unsealed_edits() as u64);
@@ -385,5 +387,27 @@ fn run_writer(store: Store, folder: &Path) -> Open {
         .name("writer".to_owned())
         .spawn(move || writer.run())
         .expect("a daemon that cannot start a thread cannot work");
-    Open { id, journal, queue, reader, changed, unsealed, unpublished, thread: Some(thread) }
+    let (thread, _home) = (Some(thread), home.lock());
+    Open { id, journal, queue, reader, changed, unsealed, unpublished, thread, _home }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home;
+
+    #[tokio::test]
+    async fn a_home_stays_locked_until_its_store_is_closed() -> Result<(), OpenError> {
+        let dir = tempfile::tempdir()?;
+        let home = Home::open(dir.path())?;
+        let workspace = Workspace::open(&home, "ann")?;
+        drop(home);
+        workspace.stop().await;
+        assert!(home::is_in_use(dir.path())?, "the store is open still");
+        drop(workspace);
+        assert!(!home::is_in_use(dir.path())?);
+        let home = Home::open(dir.path())?;
+        Workspace::open(&home, "ann")?.stop().await;
+        Ok(())
+    }
 }
