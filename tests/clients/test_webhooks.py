@@ -85,6 +85,29 @@ def test_a_webhook_is_told_and_can_tell_who_told_it(ann, receiver):
     assert (tested.success, tested.response_status) == (False, 404)
 
 
+def test_what_is_done_in_the_registry_is_told(ann, receiver):
+    client = MlflowClient(ann.url)
+    names = ["registered_model.created", "model_version.created", "model_version_tag.set", "model_version_tag.deleted"]
+    names += ["model_version_alias.created", "model_version_alias.deleted"]
+    client.create_webhook("ci", receiver.url, [WebhookEvent.from_str(name) for name in names], secret=SECRET)
+    # A receiver that does not answer holds up nobody.
+    receiver.may_answer.clear()
+    client.create_registered_model("fraud", tags={"team": "risk"}, description="finds fraud")
+    client.create_model_version("fraud", "s3://bucket/model")
+    client.set_model_version_tag("fraud", "1", "checked", "yes")
+    client.set_registered_model_alias("fraud", "champion", "1")
+    client.delete_registered_model_alias("fraud", "champion")
+    client.delete_model_version_tag("fraud", "1", "checked")
+    receiver.may_answer.set()
+    told = [receiver.next() for _ in names]
+    told = {f"{event['entity']}.{event['action']}": event["data"] for event in told}
+    assert set(told) == set(names)
+    assert told["registered_model.created"] == {"name": "fraud", "tags": {"team": "risk"}, "description": "finds fraud"}
+    assert (told["model_version.created"]["version"], told["model_version.created"]["source"]) == ("1", "s3://bucket/model")
+    assert told["model_version_tag.set"] == {"name": "fraud", "version": "1", "key": "checked", "value": "yes"}
+    assert told["model_version_alias.deleted"] == {"name": "fraud", "alias": "champion"}
+
+
 def test_the_life_of_a_webhook(ann):
     client = MlflowClient(ann.url)
     hooks = [client.create_webhook(f"hook-{number}", "https://example.com/", [CREATED]) for number in range(3)]

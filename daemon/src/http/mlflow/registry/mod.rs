@@ -18,6 +18,7 @@ use runmesh_core::rows::DocumentRow;
 use runmesh_core::store::Snapshot;
 
 use super::error::{ApiError, ErrorCode};
+use super::webhooks;
 use crate::app::App;
 
 pub(super) use self::source::proxy_path;
@@ -26,7 +27,7 @@ pub(super) use self::versions::{get_artifact, tell_logged_model};
 /// The tag in which MLflow's clients see a version's semantic version, and may set it.
 const SEMVER_TAG: &str = "runmesh.semver";
 /// The tag of models and versions that are prompts.
-const PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
+pub(super) const PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
 
 /// The routes below a prefix of the API.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -92,11 +93,18 @@ fn author(app: &App) -> Author {
     Author { device: app.workspace.journal().device, who: String::new(), note: String::new() }
 }
 
-/// Carries an action on the registry out. Answers the document that it changed.
+/// Carries an action on the registry out, and tells webhooks of it. Answers the document that it
+/// changed.
 async fn act(app: &App, action: ModelAction) -> Result<Box<DocumentRow>, ApiError> {
+    let told = app.webhooks.any().then(|| action.clone());
     let (action, author) = (Box::new(action), Box::new(author(app)));
     match super::act(app, Action::Model { action, author }).await? {
-        Outcome::Document(row) => Ok(row),
+        Outcome::Document(row) => {
+            if let Some((event, data)) = told.and_then(|action| webhooks::event_of(&action, &row)) {
+                app.webhooks.announce(event, &data);
+            }
+            Ok(row)
+        }
         other => unreachable!("an action on the registry answered {other:?}"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod event;
+mod registry_events;
 mod store;
 mod target;
 
@@ -12,6 +13,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 pub(crate) use self::event::Event;
+pub(crate) use self::registry_events::event_of;
 pub(crate) use self::store::Webhooks;
 
 use self::delivery::{Delivery, MAX_ANSWER_BYTES};

@@ -151,18 +151,16 @@ impl Webhooks {
         Ok(true)
     }
 
-    /// Tells those that want to know of an event. `data` is asked for only if there are any.
-    #[cfg_attr(not(test), expect(dead_code, reason = "events come with the model registry"))]
-    pub(crate) fn announce(&self, event: Event, data: impl FnOnce() -> serde_json::Value) {
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        !self.held().is_empty()
+    }
+
+    /// Tells those that want to know of an event.
+    pub(crate) fn announce(&self, event: Event, data: &serde_json::Value) {
         let held = self.held();
-        let mut wanted = held
-            .iter()
-            .filter(|webhook| webhook.active && webhook.events.contains(&event))
-            .peekable();
-        if wanted.peek().is_none() {
-            return;
-        }
-        let data = data();
+        let wanted = held.iter();
+        let wanted = wanted.filter(|webhook| webhook.active && webhook.events.contains(&event));
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return };
         for webhook in wanted {
@@ -233,8 +231,8 @@ mod tests {
         let change = WebhookChange { active: Some(false), ..WebhookChange::default() };
         webhooks.update(&home, &silent.id, change).expect("kept").expect("there");
         create("told", vec![Event::ModelCreated, Event::PromptCreated]);
-        webhooks.announce(Event::VersionCreated, || panic!("nobody wants to know"));
-        webhooks.announce(Event::ModelCreated, || json!({ "name": "fraud" }));
+        webhooks.announce(Event::VersionCreated, &json!({}));
+        webhooks.announce(Event::ModelCreated, &json!({ "name": "fraud" }));
         let (mut stream, _) = receiver.accept().await.expect("a delivery");
         let mut request = Vec::new();
         while !String::from_utf8_lossy(&request).ends_with('}') {
@@ -249,7 +247,7 @@ mod tests {
         );
         // One was told; stopping waits for no other.
         webhooks.stop().await;
-        webhooks.announce(Event::ModelCreated, || json!({}));
+        webhooks.announce(Event::ModelCreated, &json!({}));
         drop(receiver);
         let again = Webhooks::open(&home, WebhookPolicy::Any).expect("three");
         assert_eq!(again.all(), webhooks.all());
