@@ -205,8 +205,8 @@ def test_a_semantic_version_is_seen_and_set_as_a_tag(client, experiment, name):
 
 
 def use(device, experiment: str = "Default") -> MlflowClient:
+    # The registry follows. To set it would leave MLFLOW_REGISTRY_URI behind for every later test.
     mlflow.set_tracking_uri(device.url)
-    mlflow.set_registry_uri(device.url)
     mlflow.set_experiment(experiment)
     return MlflowClient(device.url)
 
@@ -217,8 +217,7 @@ def pair(devices):
     ann, bob = devices("ann").up(), devices("bob").up()
     bob.ask("join", ann.ask("invite")["ticket"])
     bob.ask("sync", "--wait")
-    yield ann, bob
-    mlflow.set_registry_uri(None)
+    return ann, bob
 
 
 @pytest.mark.runmesh_only

@@ -70,7 +70,7 @@ def ann(devices):
 
 
 def test_a_webhook_is_told_and_can_tell_who_told_it(ann, receiver):
-    client = MlflowClient(ann.url, ann.url)
+    client = MlflowClient(ann.url)
     hook = client.create_webhook("ci", receiver.url, [CREATED, TAGGED], description="builds", secret=SECRET)
     assert (hook.name, hook.url, hook.description, hook.status) == ("ci", receiver.url, "builds", WebhookStatus.ACTIVE)
     tested = client.test_webhook(hook.webhook_id)
@@ -86,7 +86,7 @@ def test_a_webhook_is_told_and_can_tell_who_told_it(ann, receiver):
 
 
 def test_what_is_done_in_the_registry_is_told(ann, receiver):
-    client = MlflowClient(ann.url, ann.url)
+    client = MlflowClient(ann.url)
     names = ["registered_model.created", "model_version.created", "model_version_tag.set", "model_version_tag.deleted"]
     names += ["model_version_alias.created", "model_version_alias.deleted"]
     client.create_webhook("ci", receiver.url, [WebhookEvent.from_str(name) for name in names], secret=SECRET)
@@ -109,7 +109,7 @@ def test_what_is_done_in_the_registry_is_told(ann, receiver):
 
 
 def test_the_life_of_a_webhook(ann):
-    client = MlflowClient(ann.url, ann.url)
+    client = MlflowClient(ann.url)
     hooks = [client.create_webhook(f"hook-{number}", "https://example.com/", [CREATED]) for number in range(3)]
     assert [hook.name for hook in client.list_webhooks(max_results=2)] == ["hook-2", "hook-1"]
     token = client.list_webhooks(max_results=2).token
@@ -130,11 +130,11 @@ def test_the_life_of_a_webhook(ann):
 def test_secrets_stay_on_the_device(devices, receiver):
     ann, bob = devices("ann").up("--webhooks", "any"), devices("bob").up()
     bob.ask("join", ann.ask("invite")["ticket"])
-    client = MlflowClient(ann.url, ann.url)
+    client = MlflowClient(ann.url)
     client.create_webhook("ci", receiver.url, [CREATED], secret=SECRET)
     ann.ask("sync", "--wait")
     bob.ask("sync", "--wait")
-    assert list(MlflowClient(bob.url, bob.url).list_webhooks()) == []
+    assert list(MlflowClient(bob.url).list_webhooks()) == []
     file = ann.home / "webhooks.json"
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600 and SECRET in file.read_text()
     assert all(hook.secret is None for hook in client.list_webhooks())
@@ -142,7 +142,7 @@ def test_secrets_stay_on_the_device(devices, receiver):
 
 @pytest.mark.parametrize("url", ["http://example.com/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://10.0.0.1/", "ftp://8.8.8.8/", "x"])
 def test_by_default_only_the_internet_is_told(devices, url):
-    client = MlflowClient(url := devices("ann").up().url, url)
+    client = MlflowClient(devices("ann").up().url)
     with pytest.raises(MlflowException, match="scheme|non-public|Invalid webhook URL") as error:
         client.create_webhook("ci", url, [CREATED])
     assert error.value.error_code == "INVALID_PARAMETER_VALUE"
