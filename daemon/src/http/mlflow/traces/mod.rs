@@ -7,6 +7,9 @@
 mod assessments;
 mod change;
 mod correlation;
+mod measure;
+mod metric_filter;
+mod metrics;
 mod names;
 mod otlp;
 mod otlp_json;
@@ -53,6 +56,7 @@ pub(super) fn routes_v3() -> Router<Arc<App>> {
         .route("/traces/batchGetInfos", post(read::batch_get_infos))
         .route("/traces/search", post(search::search))
         .route("/traces/calculate-filter-correlation", post(correlation::calculate))
+        .route("/traces/metrics", post(metrics::query))
         .route("/traces/{id}", get(read::info))
         .route("/traces/{id}/assessments", post(assessments::create))
         .route("/traces/{id}/assessments/{assessment}", assessment)
