@@ -1,7 +1,5 @@
 """The model registry with the real client: registered, promoted, found, loaded; and on two devices."""
 
-import json
-
 import mlflow
 import numpy
 import pytest
@@ -61,6 +59,33 @@ def test_a_model_goes_from_run_to_production(client, experiment, name):
         client.get_model_version_by_alias(name, "champion")
 
 
+def boosted_by_xgboost():
+    import xgboost
+
+    data = xgboost.DMatrix(POINTS, label=[1.0, 3.0, 5.0])
+    return mlflow.xgboost, xgboost.train({"max_depth": 1, "nthread": 1}, data, num_boost_round=3), xgboost.DMatrix(POINTS)
+
+
+def boosted_by_lightgbm():
+    import lightgbm
+
+    options = {"min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1, "num_threads": 1}
+    data = lightgbm.Dataset(POINTS, label=[1.0, 3.0, 5.0])
+    return mlflow.lightgbm, lightgbm.train(options, data, num_boost_round=3), POINTS
+
+
+@pytest.mark.parametrize("boosted", [boosted_by_xgboost, boosted_by_lightgbm])
+def test_boosted_trees_are_registered_promoted_and_loaded(client, experiment, name, boosted):
+    flavor, model, points = boosted()
+    with mlflow.start_run():
+        flavor.log_model(model, name="model", registered_model_name=name, pip_requirements=[])
+    client.set_registered_model_alias(name, "champion", "1")
+    client.transition_model_version_stage(name, "1", "Production")
+    expected = model.predict(points).tolist()
+    assert flavor.load_model(f"models:/{name}@champion").predict(points).tolist() == expected
+    assert mlflow.pyfunc.load_model(f"models:/{name}/Production").predict(POINTS).tolist() == expected
+
+
 def test_a_version_knows_its_run_and_its_logged_model(client, experiment, name):
     logged = log_line(registered_model_name=name)
     version = client.get_model_version(name, "1")
@@ -68,8 +93,7 @@ def test_a_version_knows_its_run_and_its_logged_model(client, experiment, name):
     assert version.source == f"models:/{logged.model_id}"
     assert client.get_model_version_download_uri(name, "1").endswith(f"/models/{logged.model_id}/artifacts")
     tags = client.get_logged_model(logged.model_id).tags
-    registered = json.loads(tags["mlflow.modelVersions"])
-    assert {"name": name, "version": "1"} in registered
+    assert f'{{"name": "{name}", "version": 1}}' in tags["mlflow.modelVersions"]
     # By run and path, as scripts for older versions of MLflow do.
     again = mlflow.register_model(f"runs:/{logged.run_id}/model", name)
     assert (int(again.version), again.run_id) == (2, logged.run_id)

@@ -9,6 +9,7 @@ import pytest
 import requests
 from devices import until
 from mlflow.entities import AssessmentSource, SpanEvent, SpanStatusCode, SpanType, TraceState
+from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
 from mlflow.exceptions import MlflowException
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -170,6 +171,44 @@ def test_assessments_are_made_changed_overridden_and_deleted(client, experiment)
         mlflow.log_feedback(trace_id="tr-nobody", name="good", value=True)
 
 
+def assess(server: str, trace_id: str, assessment: dict) -> dict:
+    url = f"{server}/api/3.0/mlflow/traces/{trace_id}/assessments"
+    made = requests.post(url, json={"assessment": assessment | {"source": {"source_type": "HUMAN"}}}, timeout=60)
+    assert made.status_code == 200, made.text
+    return made.json()["assessment"]
+
+
+def test_assessments_of_one_millisecond_come_in_the_order_in_which_they_were_made(client, experiment, server):
+    trace_id = logged(answer, "in order")
+    times = {"create_time": "2026-01-02T03:04:05.678Z", "last_update_time": "2026-01-02T03:04:05.678Z"}
+    names = [f"said {at}" for at in range(12)]
+    for name in names:
+        assess(server, trace_id, {"assessment_name": name, "feedback": {"value": 1}} | times)
+    assert [one.name for one in mlflow.get_trace(trace_id).info.assessments] == names
+
+
+def test_a_structured_expectation_comes_back_as_text_of_json(client, experiment, server):
+    trace_id = logged(answer, "expected")
+    for value, expected in [
+        ("short", {"value": "short"}),
+        (["é", 1], {"serialized_value": {"serialization_format": "JSON_FORMAT", "value": r'["\u00e9", 1]'}}),
+    ]:
+        made = assess(server, trace_id, {"assessment_name": "expected", "expectation": {"value": value}})
+        assert made["expectation"] == expected
+        assert mlflow.get_assessment(trace_id, made["assessment_id"]).value == value
+
+
+def test_a_link_may_arrive_before_the_trace(client, server, experiment, run_id):
+    # The client sends traces in the background.
+    trace_id = "tr-" + "0c" * 16
+    client.link_traces_to_run([trace_id], run_id)
+    asked = {"locations": [experiment], "filter_string": f"attribute.run_id = '{run_id}'"}
+    assert not client.search_traces(**asked)
+    spans = export_request(b"\x0c" * 16, (b"\x01" * 8, b"", "late"))
+    assert send(server, experiment, spans.SerializeToString()).status_code == 200
+    assert [trace.info.trace_id for trace in client.search_traces(**asked)] == [trace_id]
+
+
 def test_traces_are_linked_to_runs_and_prompts(client, experiment, run_id, wire):
     trace_ids = [logged(answer, f"link {at}") for at in range(3)]
     client.link_traces_to_run(trace_ids[:2], run_id)
@@ -194,6 +233,56 @@ def test_deleted_traces_are_gone(client, experiment):
     assert [trace.info.trace_id for trace in client.search_traces(locations=[experiment])] == [third]
     assert client.delete_traces(experiment, max_timestamp_millis=int(time.time() * 1000)) == 1
     assert not client.search_traces(locations=[experiment])
+
+
+# Figures about many traces.
+
+
+def figures(client, experiment, view: str, metric: str, *aggregations: MetricAggregation, **options) -> list:
+    """What each point holds: its dimensions and its values."""
+    aggregations = aggregations or (MetricAggregation(AggregationType.COUNT),)
+    store = client._tracing_client.store
+    points = store.query_trace_metrics([experiment], MetricViewType(view), metric, list(aggregations), **options)
+    assert {point.metric_name for point in points} <= {metric}
+    return [(point.dimensions, point.values) for point in points]
+
+
+def test_traces_spans_and_assessments_are_counted_and_measured(client, server, experiment):
+    def of(*arguments, **options):
+        return figures(client, experiment, *arguments, **options)
+
+    median, total = MetricAggregation(AggregationType.PERCENTILE, 50), MetricAggregation(AggregationType.SUM)
+    assert of("TRACES", "trace_count") == [({}, {"COUNT": 0})]
+    for at in range(4):
+        spans = export_request(bytes([at + 1]) * 16, (b"\x01" * 8, b"", f"root-{at % 2}"), (b"\x02" * 8, b"\x01" * 8, "pay"))
+        assert send(server, experiment, spans.SerializeToString()).status_code == 200
+    first = "tr-" + "01" * 16
+    for name, value in [("good", "yes"), ("good", "no"), ("score", 0.5)]:
+        mlflow.log_feedback(trace_id=first, name=name, value=value)
+    mlflow.log_expectation(trace_id=first, name="answer", value=7)
+
+    assert of("TRACES", "trace_count") == [({}, {"COUNT": 4})]
+    assert of("TRACES", "session_count") == [({}, {"COUNT": 1})]
+    # 5 ms from the start of the last span, which starts 1 ms after the first.
+    assert of("TRACES", "latency", median) == [({}, {"P50.0": 6})]
+    assert of("TRACES", "total_tokens", total, filters=["trace.status = 'OK'"]) == [({}, {"SUM": 60})]
+    assert of("TRACES", "trace_count", filters=["trace.tag.team = 'none'"]) == [({}, {"COUNT": 0})]
+    at = 1_800_000_000_000
+    by_time = of("TRACES", "trace_count", time_interval_seconds=3600, start_time_ms=at, end_time_ms=at)
+    assert by_time == [({"time_bucket": "2027-01-15T08:00:00+00:00"}, {"COUNT": 4})]
+    assert of("SPANS", "span_count", dimensions=["span_name"]) == [
+        ({"span_name": "pay"}, {"COUNT": 4}), ({"span_name": "root-0"}, {"COUNT": 2}), ({"span_name": "root-1"}, {"COUNT": 2})]
+    assert of("SPANS", "latency", median, filters=["span.name = 'pay'"]) == [({}, {"P50.0": 5})]
+    assert of("ASSESSMENTS", "assessment_count", dimensions=["assessment_name"]) == [
+        ({"assessment_name": "answer"}, {"COUNT": 1}), ({"assessment_name": "good"}, {"COUNT": 2}),
+        ({"assessment_name": "score"}, {"COUNT": 1})]
+    mean = MetricAggregation(AggregationType.AVG)
+    assert of("ASSESSMENTS", "assessment_value", mean, filters=["assessment.type = 'feedback'"]) == [({}, {"AVG": 0.5})]
+    for wrong in ["trace.status != 'OK'", "trace.nothing = 'x'", "span.name = 'pay'"]:
+        with pytest.raises(MlflowException, match="INVALID_PARAMETER_VALUE"):
+            of("TRACES", "trace_count", filters=[wrong])
+    with pytest.raises(MlflowException, match="Supported aggregation types"):
+        of("TRACES", "latency")
 
 
 # OpenTelemetry.

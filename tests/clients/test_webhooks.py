@@ -119,6 +119,10 @@ def test_the_life_of_a_webhook(ann):
     ann.kill()
     ann.up("--webhooks", "any")
     assert client.get_webhook(hooks[0].webhook_id).name == "new"
+    for events in ([CREATED, TAGGED], [TAGGED, CREATED]):
+        assert client.update_webhook(hooks[1].webhook_id, events=events).events == events
+    with pytest.raises(MlflowException, match="cannot be empty or just whitespace"):
+        client.update_webhook(hooks[1].webhook_id, url="   ")
     client.delete_webhook(hooks[0].webhook_id)
     with pytest.raises(MlflowException, match="not found"):
         client.get_webhook(hooks[0].webhook_id)

@@ -12,7 +12,7 @@ pub enum TraceChange {
     DeleteTag(String),
     /// Puts assessments by id, as JSON; none takes one away.
     Assess(Vec<(String, Option<String>)>),
-    /// Links the trace to a run.
+    /// Links the trace to a run. The trace may come later.
     LinkRun(RunId),
     /// Links the trace to versions of prompts, as `name/version`.
     LinkPrompts(Vec<String>),

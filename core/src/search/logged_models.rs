@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::condition::Condition;
 use super::schema::{AttributeKind, FieldKind, Schema, Wording, both};
 use super::sort_key::{self, Sorted};
-use super::{Clause, Field};
+use super::{Clause, Field, PageStart};
 use crate::ids::{DocumentId, DocumentKind, ExperimentId};
 use crate::index::{Lookup, LookupKey, by_experiment};
 use crate::rows::{DocumentRow, Lifecycle, LoggedModel};
@@ -105,8 +105,8 @@ pub struct LoggedModelQuery {
     pub datasets: Vec<DatasetFilter>,
     /// What to sort by; then the latest come first, then the lower ids.
     pub order: Vec<LoggedModelOrder>,
-    /// How many to leave out.
-    pub offset: usize,
+    /// Where to start.
+    pub start: PageStart,
     /// How many to return.
     pub limit: usize,
 }
@@ -116,8 +116,8 @@ pub struct LoggedModelQuery {
 pub struct LoggedModelPage {
     /// The models' rows, in order.
     pub models: Vec<DocumentRow>,
-    /// Whether there are more after them.
-    pub more: bool,
+    /// If there are more: the sort key of the last, after which the next page starts.
+    pub next: Option<Vec<u8>>,
 }
 
 /// Finds logged models.
@@ -126,23 +126,36 @@ pub fn search_logged_models(
     query: &LoggedModelQuery,
 ) -> Result<LoggedModelPage, StoreError> {
     let search = Search { snapshot, query };
-    let candidates = search.candidates()?;
-    if query.order.is_empty() {
-        return search.first_of(candidates);
+    let (mut to_skip, after) = match &query.start {
+        PageStart::Offset(offset) => (*offset, None),
+        PageStart::After(key) => (0, Some(key)),
+    };
+    let mut candidates = search.candidates()?;
+    if !query.order.is_empty() {
+        candidates = search.found_in_order(candidates)?;
     }
-    let mut found = Vec::new();
-    for document in candidates {
-        if let Some(row) = search.row_if_found(&document)? {
-            found.push((search.sort_key(&row)?, row));
+    let mut page = LoggedModelPage::default();
+    let mut end = None;
+    for (key, document) in candidates {
+        if after.is_some_and(|after| key <= *after) {
+            continue;
+        }
+        let Some(row) = search.row_if_found(&document)? else { continue };
+        if to_skip > 0 {
+            to_skip -= 1;
+        } else if page.models.len() < query.limit {
+            page.models.push(row);
+            end = Some(key);
+        } else {
+            page.next = end;
+            break;
         }
     }
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let after = found.into_iter().skip(query.offset).map(|(_, row)| row);
-    let mut models: Vec<_> = after.take(query.limit.saturating_add(1)).collect();
-    let more = models.len() > query.limit;
-    models.truncate(query.limit);
-    Ok(LoggedModelPage { models, more })
+    Ok(page)
 }
+
+/// What sorts a model, and its document.
+type Sortable = (Vec<u8>, DocumentId);
 
 struct Search<'a> {
     snapshot: &'a Snapshot,
@@ -151,7 +164,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// All that may be found, the latest first and among equals the lower ids.
-    fn candidates(&self) -> Result<Vec<DocumentId>, StoreError> {
+    fn candidates(&self) -> Result<Vec<Sortable>, StoreError> {
         let mut keys = Vec::new();
         if let Some(run) = self.source_run() {
             // A run produces few models.
@@ -172,8 +185,14 @@ impl Search<'_> {
                 }
             }
         }
-        keys.sort_unstable_by(|(a_ms, a), (b_ms, b)| b_ms.cmp(a_ms).then(a.cmp(b)));
-        Ok(keys.into_iter().map(|(_, document)| document).collect())
+        let sortable = |(created_ms, document): (i64, DocumentId)| {
+            let mut key = Vec::new();
+            push_creation(&mut key, created_ms, &document);
+            (key, document)
+        };
+        let mut candidates: Vec<Sortable> = keys.into_iter().map(sortable).collect();
+        candidates.sort_unstable();
+        Ok(candidates)
     }
 
     /// The run that all models must come from, if a clause says so.
@@ -186,22 +205,16 @@ impl Search<'_> {
         })
     }
 
-    /// The page out of candidates that are in order.
-    fn first_of(&self, candidates: Vec<DocumentId>) -> Result<LoggedModelPage, StoreError> {
-        let mut page = LoggedModelPage::default();
-        let mut passed = 0;
-        for document in candidates {
-            let Some(row) = self.row_if_found(&document)? else { continue };
-            if passed < self.query.offset {
-                passed += 1;
-            } else if page.models.len() < self.query.limit {
-                page.models.push(row);
-            } else {
-                page.more = true;
-                break;
+    /// Those that are found, in the order that the query asks for.
+    fn found_in_order(&self, candidates: Vec<Sortable>) -> Result<Vec<Sortable>, StoreError> {
+        let mut found = Vec::new();
+        for (_, document) in candidates {
+            if let Some(row) = self.row_if_found(&document)? {
+                found.push((self.sort_key(&row)?, document));
             }
         }
-        Ok(page)
+        found.sort_unstable();
+        Ok(found)
     }
 
     fn row_if_found(&self, document: &DocumentId) -> Result<Option<DocumentRow>, StoreError> {
@@ -303,8 +316,7 @@ impl Search<'_> {
             };
             sort_key::push(&mut key, sorted, order.ascending);
         }
-        sort_key::push(&mut key, Sorted::Integer(Some(model.created_ms())), false);
-        key.extend_from_slice(&row.document.to_bytes());
+        push_creation(&mut key, model.created_ms(), &row.document);
         Ok(key)
     }
 
@@ -325,6 +337,12 @@ impl Search<'_> {
         });
         Ok(latest.map(|point| point.metric.point.value))
     }
+}
+
+/// What decides between models that are equal otherwise: the latest first, then the lower ids.
+fn push_creation(key: &mut Vec<u8>, created_ms: i64, document: &DocumentId) {
+    sort_key::push(key, Sorted::Integer(Some(created_ms)), false);
+    key.extend_from_slice(&document.to_bytes());
 }
 
 impl DatasetFilter {

@@ -8,10 +8,12 @@
 use std::collections::BTreeSet;
 
 use super::condition::{Condition, Relation};
+use super::sort_key::{self, First};
 use super::traces::{TraceQuery, TraceWords};
-use super::{TraceAttribute, TraceClause, TraceCondition, TraceField};
+use super::{PageStart, TraceAttribute, TraceClause, TraceCondition, TraceField};
 use crate::ids::ExperimentId;
 use crate::index::trace_key::{self, TraceColumn};
+use crate::index::value_key;
 use crate::rows::TraceRow;
 use crate::store::{Snapshot, StoreError};
 
@@ -55,7 +57,12 @@ pub(super) fn plan(snapshot: &Snapshot, query: &TraceQuery) -> Result<TraceWalk,
         let named = Some(numbers.into_iter().collect());
         return Ok(TraceWalk { ascending, sources: Vec::new(), named });
     }
-    let (low, high) = time_bounds(&query.clauses);
+    let (mut low, mut high) = time_bounds(&query.clauses);
+    match started_before(query) {
+        Some(start_ms) if ascending => low = low.max(start_ms),
+        Some(start_ms) => high = high.min(start_ms),
+        None => {}
+    }
     let mut sources = Vec::new();
     let experiments: BTreeSet<ExperimentId> = query.experiments.iter().copied().collect();
     for experiment in experiments {
@@ -68,6 +75,16 @@ pub(super) fn plan(snapshot: &Snapshot, query: &TraceQuery) -> Result<TraceWalk,
         }
     }
     Ok(TraceWalk { ascending, sources, named: None })
+}
+
+/// When the last trace of the page before started, if that is what traces are sorted by.
+fn started_before(query: &TraceQuery) -> Option<i64> {
+    let PageStart::After(key) = &query.start else { return None };
+    let ascending = query.order.first().is_some_and(|order| order.ascending);
+    match sort_key::first(key, false, ascending)? {
+        (First::Number(bytes), _) if is_in_time(query) => Some(value_key::from_integer(bytes)),
+        _ => None,
+    }
 }
 
 /// The traces that a clause names by id.

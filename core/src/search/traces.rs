@@ -2,7 +2,7 @@
 
 use super::trace_view::TraceView;
 use super::trace_walk::{self, Found};
-use super::{TraceClause, TraceField, TraceOrder};
+use super::{PageStart, TraceClause, TraceField, TraceOrder};
 use crate::ids::ExperimentId;
 use crate::rows::TraceRow;
 use crate::store::traces::TraceRows;
@@ -59,8 +59,8 @@ pub struct TraceQuery {
     pub clauses: Vec<TraceClause>,
     /// What to sort by. What is a tie then goes by start, the latest first, and by id.
     pub order: Vec<TraceOrder>,
-    /// How many to leave out.
-    pub offset: usize,
+    /// Where to start.
+    pub start: PageStart,
     /// How many to return.
     pub limit: usize,
     /// Words of the client protocol.
@@ -72,17 +72,22 @@ pub struct TraceQuery {
 pub struct TracePage {
     /// The traces, in order.
     pub traces: Vec<TraceRow>,
-    /// Whether there are more after them.
-    pub more: bool,
+    /// If there are more: the sort key of the last, after which the next page starts.
+    pub next: Option<Vec<u8>>,
 }
 
 /// Finds traces.
 pub fn search_traces(snapshot: &Snapshot, query: &TraceQuery) -> Result<TracePage, StoreError> {
     let rows = TraceRows::open(snapshot)?;
     let mut walk = trace_walk::plan(snapshot, query)?;
-    let mut page = TracePage::default();
-    let mut skipped = 0;
+    let (mut to_skip, after) = match &query.start {
+        PageStart::Offset(offset) => (*offset, None),
+        PageStart::After(key) => (0, Some(key)),
+    };
+    let is_before = |found: &Found| after.is_some_and(|after| found.sort_key <= *after);
     let in_time = trace_walk::is_in_time(query);
+    let mut page = TracePage::default();
+    let mut end = None;
     let mut all: Vec<Found> = Vec::new();
     while let Some(group) = walk.next_group()? {
         let mut found = Vec::new();
@@ -94,27 +99,35 @@ pub fn search_traces(snapshot: &Snapshot, query: &TraceQuery) -> Result<TracePag
                 found.push(Found { sort_key, number, row: in_time.then_some(row) });
             }
         }
+        found.retain(|one| !is_before(one));
         if !in_time {
             all.append(&mut found);
             continue;
         }
         found.sort_unstable_by(|a, b| a.sort_key.cmp(&b.sort_key));
         for one in found {
-            if skipped < query.offset {
-                skipped += 1;
+            if to_skip > 0 {
+                to_skip -= 1;
             } else if page.traces.len() == query.limit {
-                page.more = true;
+                page.next = end;
                 return Ok(page);
             } else {
                 page.traces.extend(one.row);
+                end = Some(one.sort_key);
             }
         }
     }
+    if in_time {
+        return Ok(page);
+    }
     all.sort_unstable_by(|a, b| a.sort_key.cmp(&b.sort_key));
-    page.more |= all.len() > query.offset.saturating_add(query.limit);
-    for one in all.into_iter().skip(query.offset).take(query.limit) {
+    all.drain(..to_skip.min(all.len()));
+    let more = all.len() > query.limit;
+    all.truncate(query.limit);
+    for one in &all {
         page.traces.extend(rows.row(one.number)?);
     }
+    page.next = all.pop().filter(|_| more).map(|last| last.sort_key);
     Ok(page)
 }
 

@@ -8,7 +8,7 @@ use crate::edit::Edit;
 use crate::ids::{DocumentId, ExperimentId};
 use crate::rows::{Lifecycle, lookup};
 use crate::store::batch::Batch;
-use crate::trace::{TAKEN, TracePart, prompt_link, run_link};
+use crate::trace::{TAKEN, TracePart, TraceState, is_trace_id, prompt_link, run_link};
 
 /// The spans of one edit take about this many bytes at the most.
 const PART_BYTES: usize = 1 << 20;
@@ -57,16 +57,21 @@ pub(super) fn log_trace(batch: &mut Batch<'_>, clock: Clock, mut part: TracePart
 
 /// Changes what is said of a trace in its document.
 pub(super) fn change_trace(batch: &mut Batch<'_>, trace: String, change: TraceChange) -> Planned {
-    let Some(state) = batch.trace(&trace)? else {
+    let document = DocumentId::trace(&trace);
+    let state = batch.traces()?.state(&document)?;
+    // A link may come before the trace: clients send traces in the background.
+    let may_come = matches!(change, TraceChange::LinkRun(_)) && is_trace_id(&trace);
+    let (is_here, is_deleted) = (state.is_some(), state.is_some_and(|state| state.deleted));
+    if is_deleted || !(is_here || may_come) {
         return Ok(Err(Refusal::NoSuchTrace(trace)));
-    };
+    }
     let mut edit = DocumentEdit::default();
     match change {
         TraceChange::SetTag(tag) => edit.set(Container::Tags, &tag.key, tag.value.as_str()),
         TraceChange::DeleteTag(key) => {
-            let row = state.clone().into_row();
-            if lookup(&row.tags, &key).is_none() {
-                return Ok(Err(Refusal::NoSuchTag { document: DocumentId::trace(&trace), key }));
+            let row = batch.trace(&trace)?.cloned().map(TraceState::into_row);
+            if row.is_none_or(|row| lookup(&row.tags, &key).is_none()) {
+                return Ok(Err(Refusal::NoSuchTag { document, key }));
             }
             // It may have come with the trace, which stays as it is.
             edit.set(Container::Tags, &key, TAKEN);
@@ -89,9 +94,9 @@ pub(super) fn change_trace(batch: &mut Batch<'_>, trace: String, change: TraceCh
             prompts.iter().for_each(|name| edit.set(Container::LINKS, &prompt_link(name), ""));
         }
     }
-    let document = DocumentId::trace(&trace);
     let edits = if edit.puts.is_empty() { vec![] } else { vec![Edit::Document { document, edit }] };
-    Ok(Ok(Plan { edits, answer: Answer::Trace(document) }))
+    let answer = if is_here { Answer::Trace(document) } else { Answer::Done };
+    Ok(Ok(Plan { edits, answer }))
 }
 
 /// Deletes traces of an experiment for good.

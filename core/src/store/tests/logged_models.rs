@@ -6,7 +6,7 @@ use crate::ids::DocumentKind;
 use crate::rows::{Lifecycle, LoggedModel, ModelStatus};
 use crate::search::{
     DatasetFilter, Field, LOGGED_MODELS, LoggedModelAttribute, LoggedModelOrder, LoggedModelQuery,
-    parse_filter, search_logged_models,
+    PageStart, parse_filter, search_logged_models,
 };
 
 impl Device {
@@ -171,8 +171,23 @@ fn models_are_found_by_what_they_are_and_by_what_was_measured() {
     assert_eq!(ann.found(&ordered(vec![by(accuracy(), false, "")])), [2, 1, 3]);
     assert_eq!(ann.found(&ordered(vec![by(accuracy(), false, "train")])), [1, 2, 3]);
     let name = Field::Attribute(LoggedModelAttribute::Name);
-    let second = LoggedModelQuery { offset: 1, limit: 1, ..ordered(vec![by(name, true, "")]) };
+    let second = LoggedModelQuery {
+        start: PageStart::Offset(1),
+        limit: 1,
+        ..ordered(vec![by(name, true, "")])
+    };
     assert_eq!(ann.found(&second), [3]);
+    // A page that follows a key repeats and skips nothing, whatever comes before it.
+    let mut paged = LoggedModelQuery { limit: 1, ..query("") };
+    let mut ids = Vec::new();
+    loop {
+        let snapshot = ann.store.reader().snapshot().unwrap();
+        let page = search_logged_models(&snapshot, &paged).unwrap();
+        ids.extend(page.models.iter().map(|row| row.document.id()[0]));
+        let Some(next) = page.next else { break };
+        paged.start = PageStart::After(next);
+    }
+    assert_eq!(ids, ann.found(&query("")));
     // What is deleted is not found, and kept.
     ann.change(tree, LoggedModelChange::Delete).unwrap();
     assert_eq!(ann.found(&query("")), [2, 3]);

@@ -7,8 +7,8 @@ use crate::action::{Action, Outcome, Refusal, TraceChange, TracesToDelete};
 use crate::ids::{DocumentId, ExperimentId, RunId};
 use crate::rows::{KeyValue, TraceRow};
 use crate::search::{
-    Assessed, AssessmentKind, TraceQuery, TraceWords, parse_trace_filter, parse_trace_order,
-    search_traces,
+    Assessed, AssessmentKind, PageStart, TraceQuery, TraceWords, parse_trace_filter,
+    parse_trace_order, search_traces,
 };
 use crate::trace::{Attribute, Span, SpanStatus, TraceInfo, TracePart, TraceStatus, Value};
 
@@ -83,7 +83,7 @@ impl Device {
     fn found_traces(&self, filter: &str, order: &[&str]) -> Vec<String> {
         let query = query(filter, order);
         let page = search_traces(&self.store.reader().snapshot().unwrap(), &query).unwrap();
-        assert!(!page.more);
+        assert_eq!(page.next, None);
         page.traces.into_iter().map(|row| row.id).collect()
     }
 }
@@ -93,7 +93,7 @@ fn query(filter: &str, order: &[&str]) -> TraceQuery {
         experiments: vec![ExperimentId::DEFAULT],
         clauses: parse_trace_filter(filter).expect(filter),
         order: parse_trace_order(order).expect("an order"),
-        offset: 0,
+        start: PageStart::default(),
         limit: 100,
         words: WORDS,
     }
@@ -205,10 +205,55 @@ fn traces_are_found_by_what_they_say_in_order_of_time() {
     assert_eq!(ann.found_traces("tags.color IS NULL", &[]), ["tr-06"]);
     assert_eq!(ann.found_traces("feedback.good > 0.4", &[]), ["tr-08"]);
     let mut page = query("tags.name = 'answer'", &[]);
-    (page.offset, page.limit) = (3, 4);
+    (page.start, page.limit) = (PageStart::Offset(3), 4);
     let found = search_traces(&snapshot, &page).unwrap();
     let ids: Vec<String> = found.traces.into_iter().map(|row| row.id).collect();
-    assert_eq!((ids.as_slice(), found.more), (&newest_first[3..7], true));
+    assert_eq!((ids.as_slice(), found.next.is_some()), (&newest_first[3..7], true));
+}
+
+#[test]
+fn traces_that_come_between_pages_shift_nothing() {
+    for order in [&[] as &[&str], &["timestamp"], &["tag.color DESC"]] {
+        let mut ann = Device::founder();
+        for at in 0..9 {
+            // Three start in each millisecond.
+            let tags = [("color", ["red", "blue"][at % 2])];
+            ann.say(&format!("tr-{at}"), info(at as i64 / 3 + 10, TraceStatus::Ok, &tags)).unwrap();
+        }
+        let expected = ann.found_traces("", order);
+        let mut paged = TraceQuery { limit: 2, ..query("", order) };
+        let (mut ids, mut before) = (Vec::new(), 0);
+        loop {
+            let found = search_traces(&ann.store.reader().snapshot().unwrap(), &paged).unwrap();
+            ids.extend(found.traces.into_iter().map(|row| row.id));
+            let Some(next) = found.next else { break };
+            paged.start = PageStart::After(next);
+            // One that every order has at its start.
+            let start_ms = if order == ["timestamp"] { 1 } else { 100 };
+            let new = info(start_ms, TraceStatus::Ok, &[("color", "violet")]);
+            ann.say(&format!("tr-before-{before}"), new).unwrap();
+            before += 1;
+        }
+        assert_eq!((ids, before), (expected, 4), "{order:?}");
+    }
+}
+
+#[test]
+fn a_link_to_a_run_may_come_before_the_trace() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    let linked = "run_id = '01010101010101010101010101010101'";
+    ann.change_trace("tr-1", TraceChange::LinkRun(run)).unwrap();
+    let tag = TraceChange::SetTag(KeyValue::new("color", "red"));
+    assert_eq!(ann.change_trace("tr-1", tag), Err(Refusal::NoSuchTrace("tr-1".to_owned())));
+    assert!(ann.found_traces(linked, &[]).is_empty());
+    ann.say("tr-1", info(5, TraceStatus::Ok, &[])).unwrap();
+    assert_eq!(ann.found_traces(linked, &[]), ["tr-1"]);
+    let before = ann.contents().traces;
+    assert_eq!(ann.rebuilt().traces, before);
+    ann.delete_traces(&["tr-1"], None, None);
+    let refused = ann.change_trace("tr-1", TraceChange::LinkRun(run));
+    assert_eq!(refused, Err(Refusal::NoSuchTrace("tr-1".to_owned())));
 }
 
 fn and(filter: &str) -> String {

@@ -265,19 +265,19 @@ pub(super) async fn search(
 ) -> Result<Response, ApiError> {
     let fields = message.fields();
     let limit = search::page_limit(fields.integer("max_results")?.unwrap_or(DEFAULT_RESULTS))?;
-    let (offset, start) = page::start(fields.text("page_token")?)?;
+    let page = page::Asked::read("evaluation datasets", fields)?;
     let filter = fields.text("filter_string")?.unwrap_or_default();
     let query = RowQuery {
         clauses: parse_filter(&EVALUATION_DATASETS, filter)?,
         order: parse_order(&EVALUATION_DATASETS, &fields.texts("order_by")?)?,
-        start,
+        start: page.start.clone(),
         limit,
     };
     let experiments = experiments_of(fields)?;
     read(&app, move |snapshot| {
         let found = search_datasets(snapshot, &experiments, &query)?;
         let items: Vec<_> = found.rows.iter().map(DatasetJson::from).collect();
-        let next = found.next.map(|key| page::token_after(offset + items.len(), &key));
+        let next = found.next.map(|key| page.next(items.len(), &key));
         Ok(render::json(&Page { name: "datasets", items: &items, next }))
     })
     .await

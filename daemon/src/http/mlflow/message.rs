@@ -138,6 +138,12 @@ impl<'a> Fields<'a> {
         if self.of_query { Ok(value.and_then(|values| values.get(0))) } else { Ok(value) }
     }
 
+    /// The fields but for those of these names, as JSON, always in one order.
+    pub(crate) fn without(self, names: &[&str]) -> Value {
+        let left = self.map.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        Value::Object(left.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     /// A text.
     pub(crate) fn text(self, name: &str) -> Result<Option<&'a str>, ApiError> {
         let Some(value) = self.scalar(name)? else { return Ok(None) };

@@ -1,15 +1,52 @@
 //! Values written as Python writes them: MLflow's error messages quote what they refuse so.
 
+use std::io;
+
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::{Formatter, Serializer};
 
 /// As `json.dumps(value, sort_keys=True, separators=(",", ":"))`: ASCII only.
 pub(crate) fn json(value: &Value) -> String {
-    let text = value.to_string();
-    if text.is_ascii() {
-        return text;
+    ascii(&value.to_string())
+}
+
+/// As `json.dumps(value, sort_keys=True)`: ASCII only, with a space after each comma and colon.
+pub(crate) fn dumps(value: &Value) -> String {
+    let mut text = Vec::new();
+    let written = value.serialize(&mut Serializer::with_formatter(&mut text, Spaced));
+    written.expect("a JSON value can be written to memory");
+    ascii(&String::from_utf8_lossy(&text))
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
     }
-    let mut ascii = String::with_capacity(text.len() + 16);
-    for char in text.chars() {
+
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// JSON with everything that is not ASCII escaped.
+fn ascii(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len() + 16);
+    for char in json.chars() {
         if char.is_ascii() {
             ascii.push(char);
         } else {
@@ -84,6 +121,9 @@ mod tests {
     fn values_read_as_python_writes_them() {
         assert_eq!(json(&serde_json::json!({"b": "é😀", "a": [1, 2.5]})), {
             r#"{"a":[1,2.5],"b":"\u00e9\ud83d\ude00"}"#
+        });
+        assert_eq!(dumps(&serde_json::json!({"b": [1, "é"], "c": {}})), {
+            r#"{"b": [1, "\u00e9"], "c": {}}"#
         });
         assert_eq!(repr("it's"), r#""it's""#);
         assert_eq!(repr("a'b\"\n"), r#"'a\'b"\n'"#);

@@ -66,11 +66,12 @@ pub(super) async fn runs(
     State(app): State<Arc<App>>,
     message: Message,
 ) -> Result<Response, ApiError> {
-    let query = run_query(message.fields())?;
-    read(&app, move |snapshot| answer_runs(snapshot, query)).await
+    let page = page::Asked::read("runs", message.fields())?;
+    let query = run_query(message.fields(), &page)?;
+    read(&app, move |snapshot| answer_runs(snapshot, query, &page)).await
 }
 
-fn run_query(fields: Fields<'_>) -> Result<RunQuery, ApiError> {
+fn run_query(fields: Fields<'_>, page: &page::Asked) -> Result<RunQuery, ApiError> {
     let given = fields.integer("max_results")?.unwrap_or(DEFAULT_RUNS);
     if given > MAX_RESULTS as i64 {
         return Err(wrong_type("max_results", &Value::from(given)));
@@ -84,15 +85,14 @@ fn run_query(fields: Fields<'_>) -> Result<RunQuery, ApiError> {
             Err(_) => experiments.push(experiments::parse_id(text)?),
         }
     }
-    let (offset, start) = page::start(fields.text("page_token")?)?;
     let mut query = RunQuery {
         experiments,
         view: fields.word("run_view_type", &VIEWS)?.unwrap_or_default(),
         clauses: parse_filter(&RUNS, fields.text("filter")?.unwrap_or_default())?,
         order: parse_order(&RUNS, &fields.texts("order_by")?)?,
-        offset,
-        after: match start {
-            PageStart::After(place) => Some(place),
+        offset: page.offset,
+        after: match &page.start {
+            PageStart::After(place) => Some(place.clone()),
             PageStart::Offset(_) => None,
         },
         limit,
@@ -107,7 +107,11 @@ fn run_query(fields: Fields<'_>) -> Result<RunQuery, ApiError> {
     Ok(query)
 }
 
-fn answer_runs(snapshot: &Snapshot, mut query: RunQuery) -> Result<Response, ApiError> {
+fn answer_runs(
+    snapshot: &Snapshot,
+    mut query: RunQuery,
+    page: &page::Asked,
+) -> Result<Response, ApiError> {
     if query.names(&Field::Attribute(RunAttribute::ArtifactUri)) {
         query.artifact_roots = artifact_roots(snapshot, &query.experiments)?;
     }
@@ -118,8 +122,7 @@ fn answer_runs(snapshot: &Snapshot, mut query: RunQuery) -> Result<Response, Api
     }
     let runs: Vec<_> = found.runs.iter().map(|run| RunJson::new(run, locations.of(run))).collect();
     let end = found.end.filter(|_| found.more);
-    let offset = query.offset + query.limit;
-    let next = end.map(|end| page::token_after(offset, &end));
+    let next = end.map(|end| page.next(runs.len(), &end));
     Ok(render::json(&Page { name: "runs", items: &runs, next }))
 }
 
@@ -140,19 +143,19 @@ pub(super) async fn experiments(
     State(app): State<Arc<App>>,
     message: Message,
 ) -> Result<Response, ApiError> {
-    let (offset, query) = experiment_query(message.fields())?;
+    let page = page::Asked::read("experiments", message.fields())?;
+    let query = experiment_query(message.fields(), page.start.clone())?;
     read(&app, move |snapshot| {
         let found = search_experiments(snapshot, &query)?;
         let items: Vec<_> = found.rows.iter().map(ExperimentJson::from).collect();
-        let next = found.next.map(|key| page::token_after(offset + items.len(), &key));
+        let next = found.next.map(|key| page.next(items.len(), &key));
         Ok(render::json(&Page { name: "experiments", items: &items, next }))
     })
     .await
 }
 
-fn experiment_query(fields: Fields<'_>) -> Result<(usize, ExperimentQuery), ApiError> {
+fn experiment_query(fields: Fields<'_>, start: PageStart) -> Result<ExperimentQuery, ApiError> {
     let limit = page_limit(fields.integer("max_results")?.unwrap_or_default())?;
-    let (offset, start) = page::start(fields.text("page_token")?)?;
     let mut rows = RowQuery {
         clauses: parse_filter(&EXPERIMENTS, fields.text("filter")?.unwrap_or_default())?,
         order: parse_order(&EXPERIMENTS, &fields.texts("order_by")?)?,
@@ -164,5 +167,5 @@ fn experiment_query(fields: Fields<'_>) -> Result<(usize, ExperimentQuery), ApiE
         other => other,
     });
     let view = fields.word("view_type", &VIEWS)?.unwrap_or_default();
-    Ok((offset, ExperimentQuery { view, rows }))
+    Ok(ExperimentQuery { view, rows })
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use runmesh_core::search::{
     Clause, Condition, DatasetFilter, Field, LOGGED_MODELS, LoggedModelAttribute, LoggedModelOrder,
-    LoggedModelQuery, parse_filter, search_logged_models,
+    LoggedModelQuery, PageStart, parse_filter, search_logged_models,
 };
 use serde_json::{Value, json};
 
@@ -29,13 +29,14 @@ pub(super) async fn search(
 ) -> Result<Response, ApiError> {
     let fields = message.fields();
     let request = Request::read(fields)?;
-    let query = query(fields, &request)?;
+    let (offset, start) = request.start(fields.text("page_token")?)?;
+    let query = query(fields, start)?;
     read(&app, move |snapshot| {
         let found = search_logged_models(snapshot, &query)?;
         let shown = found.models.into_iter().map(|row| Shown::read(snapshot, row));
         let shown = shown.collect::<Result<Vec<_>, _>>()?;
         let items: Vec<LoggedModelJson<'_>> = shown.iter().map(Shown::json).collect();
-        let next = found.more.then(|| request.token(query.offset + query.limit));
+        let next = found.next.map(|key| request.token(offset + items.len(), &key));
         Ok(render::json(&Page { name: "models", items: &items, next }))
     })
     .await
@@ -69,23 +70,28 @@ impl Request {
         })
     }
 
-    fn token(&self, offset: usize) -> String {
+    /// The token of the page that starts after the model with this sort key.
+    fn token(&self, offset: usize, key: &[u8]) -> String {
         let token = json!({
             "experiment_ids": self.experiment_ids,
             "filter_string": self.filter,
             "order_by": self.order_by,
             "offset": offset,
+            "after": HEXLOWER.encode(key),
         });
         BASE64.encode(token.to_string().as_bytes())
     }
 
-    /// Where the page of a token starts; without one, at the start.
-    fn offset(&self, token: Option<&str>) -> Result<usize, ApiError> {
-        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(0) };
+    /// Where the page of a token starts: how many models were on pages before it, and after which.
+    fn start(&self, token: Option<&str>) -> Result<(usize, PageStart), ApiError> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else {
+            return Ok((0, PageStart::default()));
+        };
+        let invalid = || ApiError::invalid(format!("Invalid page token: {token}"));
         let bytes = BASE64.decode(token.as_bytes()).ok();
         let held = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         let Some(held) = held.filter(Value::is_object) else {
-            return Err(ApiError::invalid(format!("Invalid page token: {token}")));
+            return Err(invalid());
         };
         let parts = [
             (
@@ -113,12 +119,14 @@ impl Request {
             }
         }
         let offset = held.get("offset").and_then(Value::as_u64).unwrap_or_default();
-        usize::try_from(offset)
-            .map_err(|_| ApiError::invalid(format!("Invalid page token: {token}")))
+        let offset = usize::try_from(offset).map_err(|_| invalid())?;
+        let Some(after) = held.get("after") else { return Ok((offset, PageStart::Offset(offset))) };
+        let key = after.as_str().and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok());
+        Ok((offset, PageStart::After(key.ok_or_else(invalid)?)))
     }
 }
 
-fn query(fields: Fields<'_>, request: &Request) -> Result<LoggedModelQuery, ApiError> {
+fn query(fields: Fields<'_>, start: PageStart) -> Result<LoggedModelQuery, ApiError> {
     if !fields.has("experiment_ids")? {
         return Err(missing("experiment_ids"));
     }
@@ -140,7 +148,7 @@ fn query(fields: Fields<'_>, request: &Request) -> Result<LoggedModelQuery, ApiE
         clauses,
         datasets: datasets.collect::<Result<_, _>>()?,
         order: order.collect::<Result<_, _>>()?,
-        offset: request.offset(fields.text("page_token")?)?,
+        start,
         limit,
     })
 }

@@ -28,14 +28,14 @@ const MAX_VERSIONS: i64 = 200_000;
 /// A search as it was asked for.
 struct Asked<A> {
     query: RowQuery<A>,
-    /// How many rows were on the pages before.
-    offset: usize,
+    page: page::Asked,
     /// Whether prompts are searched, or what is none.
     prompts: bool,
 }
 
 impl<A: Copy + PartialEq> Asked<A> {
     fn read(
+        what: &str,
         fields: Fields<'_>,
         schema: &Schema<A>,
         default: i64,
@@ -51,7 +51,7 @@ impl<A: Copy + PartialEq> Asked<A> {
                 "Invalid value for max_results. It must be a positive integer, but got {limit}"
             ))
         })?;
-        let (offset, start) = page::start(fields.text("page_token")?)?;
+        let page = page::Asked::read(what, fields)?;
         let mut clauses = parse_filter(schema, fields.text("filter")?.unwrap_or_default())?;
         let order = parse_order(schema, &fields.texts("order_by")?)?;
         let prompts = ask_for_prompts(&clauses);
@@ -59,8 +59,8 @@ impl<A: Copy + PartialEq> Asked<A> {
             // That a model is none need not be said of it.
             clauses.retain(|clause| clause.field != Field::Tag(PROMPT_TAG.to_owned()));
         }
-        let query = RowQuery { clauses, order, start, limit };
-        Ok(Self { query, offset, prompts })
+        let query = RowQuery { clauses, order, start: page.start.clone(), limit };
+        Ok(Self { query, page, prompts })
     }
 }
 
@@ -82,14 +82,15 @@ pub(super) async fn models(
     State(app): State<Arc<App>>,
     message: Message,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::read(message.fields(), &REGISTERED_MODELS, DEFAULT_MODELS, MAX_MODELS)?;
+    let asked =
+        Asked::read("models", message.fields(), &REGISTERED_MODELS, DEFAULT_MODELS, MAX_MODELS)?;
     read(&app, move |snapshot| {
         let rows = Registry::new(snapshot).models()?.into_iter();
         let rows = rows.filter(|model| asked.prompts || !is_prompt(model)).map(SearchedModel);
         let found = search_rows(rows.map(Ok), &asked.query)?;
         let items = found.rows.iter().map(|model| ModelJson::read(snapshot, &model.0));
         let items = items.collect::<Result<Vec<_>, _>>()?;
-        let next = found.next.map(|key| page::token_after(asked.offset + items.len(), &key));
+        let next = found.next.map(|key| asked.page.next(items.len(), &key));
         Ok(render::json(&Page { name: "registered_models", items: &items, next }))
     })
     .await
@@ -99,7 +100,8 @@ pub(super) async fn versions(
     State(app): State<Arc<App>>,
     message: Message,
 ) -> Result<Response, ApiError> {
-    let mut asked = Asked::read(message.fields(), &MODEL_VERSIONS, DEFAULT_VERSIONS, MAX_VERSIONS)?;
+    let mut asked =
+        Asked::read("versions", message.fields(), &MODEL_VERSIONS, DEFAULT_VERSIONS, MAX_VERSIONS)?;
     asked.query.map_fields(|field| match field {
         Field::Tag(tag) if tag == SEMVER_TAG => Field::Attribute(VersionAttribute::Semver),
         other => other,
@@ -117,7 +119,7 @@ pub(super) async fn versions(
         let found = search_rows(rows.into_iter().map(Ok), &asked.query)?;
         let items = found.rows.iter().map(|row| VersionJson::new(row.model, &row.version));
         let items: Vec<_> = items.collect();
-        let next = found.next.map(|key| page::token_after(asked.offset + items.len(), &key));
+        let next = found.next.map(|key| asked.page.next(items.len(), &key));
         Ok(render::json(&Page { name: "model_versions", items: &items, next }))
     })
     .await

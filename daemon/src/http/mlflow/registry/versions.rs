@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::super::error::ApiError;
 use super::super::message::{Fields, Message, missing};
-use super::super::{artifact_path, artifacts, read, render};
+use super::super::{artifact_path, artifacts, python, read, render};
 use super::models::{say_prompt, tags};
 use super::render::VersionJson;
 use super::source::{self, Origin};
@@ -130,12 +130,12 @@ pub(crate) async fn tell_logged_model(
     let held = held.await?;
     let mut registered: Vec<Value> =
         held.and_then(|tag| serde_json::from_str(&tag).ok()).unwrap_or_default();
-    let this = json!({ "name": name, "version": number.to_string() });
+    let this = json!({ "name": name, "version": number });
     if registered.contains(&this) {
         return Ok(());
     }
     registered.push(this);
-    let tag = KeyValue::new(MODEL_VERSIONS_TAG, Value::from(registered).to_string());
+    let tag = KeyValue::new(MODEL_VERSIONS_TAG, python::dumps(&Value::from(registered)));
     let change = LoggedModelChange::SetTags(vec![tag]);
     super::super::act(app, Action::UpdateLoggedModel { document, change }).await.map(drop)
 }

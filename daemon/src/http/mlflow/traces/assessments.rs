@@ -1,9 +1,12 @@
 //! Assessments: what people, judges and code say of a trace.
 //!
 //! An assessment is kept as the JSON that clients read. Only what a server decides is written by us:
-//! its id, its times, and whether another one overrides it.
+//! its id, its times, and whether another one overrides it. Ids that we give sort in the order in which
+//! they were given, which decides between assessments of one millisecond.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -16,10 +19,12 @@ use super::time::{timestamp, timestamp_field};
 use crate::app::App;
 use crate::http::mlflow::error::ApiError;
 use crate::http::mlflow::message::{Fields, Message, missing};
-use crate::http::mlflow::render as answers;
+use crate::http::mlflow::{python, render as answers};
 
 /// The fields of which an assessment has exactly one.
 const VALUES: [&str; 3] = ["expectation", "feedback", "issue"];
+/// How an expectation that is a list or an object is written, and the only way MLflow knows.
+const JSON_FORMAT: &str = "JSON_FORMAT";
 
 /// Reads an assessment that a client makes: its id, which may be new, and its JSON.
 pub(super) fn read_new(
@@ -28,10 +33,7 @@ pub(super) fn read_new(
     now_ms: i64,
 ) -> Result<(String, String), ApiError> {
     let given = fields.text("assessment_id")?.filter(|id| !id.is_empty());
-    let id = given.map_or_else(
-        || format!("a-{}", data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>())),
-        str::to_owned,
-    );
+    let id = given.map_or_else(|| new_id(&NEWEST), str::to_owned);
     let mut new = Map::new();
     let mut put = |name: &str, value: Value| drop(new.insert(name.to_owned(), value));
     put("assessment_id", json!(id));
@@ -56,7 +58,7 @@ pub(super) fn read_new(
     let mut values = 0;
     for name in VALUES {
         if let Some(value) = fields.value(name)? {
-            put(name, value.clone());
+            put(name, written(name, value)?);
             values += 1;
         }
     }
@@ -66,6 +68,51 @@ pub(super) fn read_new(
         ));
     }
     Ok((id, Value::Object(new).to_string()))
+}
+
+/// The time in the newest id of this process, in nanoseconds since 1970.
+static NEWEST: AtomicU64 = AtomicU64::new(0);
+
+/// An id that sorts after all that were given with the same `newest`: a time, and 64 random bits.
+fn new_id(newest: &AtomicU64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_nanos()).unwrap_or_default();
+    let later = |last: u64| now.max(last.saturating_add(1));
+    let last = newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(later(last)));
+    let time = last.map_or(now, later);
+    format!("a-{time:016x}{:016x}", rand::random::<u64>())
+}
+
+/// What an assessment says, as MLflow writes it: an expectation that is a list or an object is a text
+/// of JSON, any other is the value itself.
+fn written(name: &str, given: &Value) -> Result<Value, ApiError> {
+    if name != "expectation" {
+        return Ok(given.clone());
+    }
+    let value = match given.get("serialized_value").or_else(|| given.get("serializedValue")) {
+        None => given.get("value").cloned().unwrap_or_default(),
+        Some(serialized) => parse_serialized(serialized)?,
+    };
+    if !value.is_array() && !value.is_object() {
+        return Ok(json!({ "value": value }));
+    }
+    let text = python::dumps(&value);
+    Ok(json!({ "serialized_value": { "serialization_format": JSON_FORMAT, "value": text } }))
+}
+
+fn parse_serialized(serialized: &Value) -> Result<Value, ApiError> {
+    let names = ["serialization_format", "serializationFormat"];
+    let format = names.into_iter().find_map(|name| serialized.get(name)?.as_str());
+    let format = format.unwrap_or_default();
+    if format != JSON_FORMAT {
+        let message =
+            format!("Unknown serialization format: {format}. Only {JSON_FORMAT} is supported.");
+        return Err(ApiError::invalid(message));
+    }
+    let text = serialized.get("value").and_then(Value::as_str).unwrap_or_default();
+    serde_json::from_str(text).map_err(|error| {
+        ApiError::invalid(format!("The serialized value of an expectation is not JSON: {error}"))
+    })
 }
 
 fn answer(assessment: &Value) -> Response {
@@ -186,7 +233,7 @@ fn update_field(
                 let message = format!("Cannot update {to} value on {of} assessment.");
                 return Err(ApiError::invalid(message));
             }
-            assessment.insert(path.to_owned(), value.clone());
+            assessment.insert(path.to_owned(), written(path, value)?);
         }
         // What a client may not change is left as it is, as MLflow leaves it.
         _ => {}
@@ -207,4 +254,41 @@ pub(super) async fn delete(
         change(&app, trace, TraceChange::Assess(put)).await?;
     }
     Ok(answers::done())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_in_the_order_in_which_they_were_given() {
+        let newest = AtomicU64::new(0);
+        let ids: Vec<String> = (0..1000).map(|_| new_id(&newest)).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == 34), "{ids:?}");
+        // A clock that is set back changes nothing.
+        let ahead = AtomicU64::new(u64::MAX - 2);
+        assert!(new_id(&ahead) < new_id(&ahead));
+    }
+
+    #[test]
+    fn expectations_are_written_as_mlflow_writes_them() {
+        let serialized = |format: &str, text: &str| json!({"serialized_value": {"serialization_format": format, "value": text}});
+        let plain = |value: Value| json!({ "value": value });
+        for (given, expected) in [
+            (plain(json!("é")), plain(json!("é"))),
+            (plain(json!(0.5)), plain(json!(0.5))),
+            (plain(Value::Null), plain(Value::Null)),
+            (plain(json!(["é", 1])), serialized(JSON_FORMAT, "[\"\\u00e9\", 1]")),
+            (plain(json!({"a": {}})), serialized(JSON_FORMAT, "{\"a\": {}}")),
+            (serialized(JSON_FORMAT, "[1,2]"), serialized(JSON_FORMAT, "[1, 2]")),
+            (serialized(JSON_FORMAT, "7"), plain(json!(7))),
+        ] {
+            assert_eq!(written("expectation", &given), Ok(expected), "{given}");
+        }
+        for wrong in [serialized("PICKLE", "[]"), serialized(JSON_FORMAT, "[")] {
+            assert!(written("expectation", &wrong).is_err(), "{wrong}");
+        }
+        let list = plain(json!([1]));
+        assert_eq!(written("feedback", &list), Ok(list.clone()));
+    }
 }

@@ -98,7 +98,7 @@ pub(super) async fn link_to_run(
     Ok(render::done())
 }
 
-/// Links a trace. As with MLflow, one that is not there is passed over.
+/// Links a trace, which may come later. One that is deleted is passed over.
 pub(super) async fn link(app: &App, trace: &str, link: TraceChange) -> Result<(), ApiError> {
     let change = Action::ChangeTrace { trace: trace.to_owned(), change: link };
     match app.workspace.act(change).await {

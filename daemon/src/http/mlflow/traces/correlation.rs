@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use runmesh_core::ids::ExperimentId;
-use runmesh_core::search::{TraceQuery, parse_trace_filter};
+use runmesh_core::search::{PageStart, TraceQuery, parse_trace_filter};
 use serde::Serialize;
 
 use super::search::WORDS;
@@ -53,7 +53,7 @@ pub(super) async fn calculate(
             experiments,
             clauses,
             order: Vec::new(),
-            offset: 0,
+            start: PageStart::default(),
             limit: 0,
             words: WORDS,
         })

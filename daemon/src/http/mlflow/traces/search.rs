@@ -81,7 +81,7 @@ const fn span_status(span: &Span) -> &'static str {
 pub(super) fn query(
     fields: Fields<'_>,
     experiments: Vec<ExperimentId>,
-) -> Result<TraceQuery, ApiError> {
+) -> Result<(TraceQuery, page::Asked), ApiError> {
     let given = fields.integer("max_results")?.unwrap_or(DEFAULT_RESULTS);
     if given > MAX_RESULTS {
         return Err(wrong_type("max_results", &Value::from(given)));
@@ -92,25 +92,28 @@ pub(super) fn query(
              integer"
         ))
     })?;
-    Ok(TraceQuery {
+    let page = page::Asked::read("traces", fields)?;
+    let query = TraceQuery {
         experiments,
         clauses: parse_trace_filter(fields.text("filter")?.unwrap_or_default())?,
         order: parse_trace_order(&fields.texts("order_by")?)?,
-        offset: page::offset(fields.text("page_token")?)?,
+        start: page.start.clone(),
         limit,
         words: WORDS,
-    })
+    };
+    Ok((query, page))
 }
 
 /// What a query finds, where its artifacts are, and the token of the next page.
 pub(super) fn find(
     snapshot: &Snapshot,
     query: &TraceQuery,
+    page: &page::Asked,
 ) -> Result<(Vec<TraceRow>, Locations, Option<String>), ApiError> {
     let found = search_traces(snapshot, query)?;
     let mut locations = Locations::default();
     found.traces.iter().try_for_each(|row| locations.add(snapshot, row))?;
-    let next = found.more.then(|| page::token(query.offset + query.limit));
+    let next = found.next.map(|key| page.next(found.traces.len(), &key));
     Ok((found.traces, locations, next))
 }
 
@@ -129,9 +132,9 @@ pub(super) async fn search(
             experiments.push(experiments::parse_id(experiment.required_text("experiment_id")?)?);
         }
     }
-    let query = query(fields, experiments)?;
+    let (query, page) = query(fields, experiments)?;
     read(&app, move |snapshot| {
-        let (rows, locations, next) = find(snapshot, &query)?;
+        let (rows, locations, next) = find(snapshot, &query, &page)?;
         let items: Vec<_> = rows.iter().map(|row| InfoJson::new(row, &locations)).collect();
         Ok(answers::json(&answers::Page { name: "traces", items: &items, next }))
     })

@@ -94,9 +94,9 @@ pub(super) async fn search(
     let fields = message.fields();
     let experiments = fields.texts("experiment_ids")?;
     let experiments = experiments.into_iter().map(experiments::parse_id);
-    let query = search::query(fields, experiments.collect::<Result<_, _>>()?)?;
+    let (query, page) = search::query(fields, experiments.collect::<Result<_, _>>()?)?;
     super::super::read(&app, move |snapshot| {
-        let (rows, locations, next) = search::find(snapshot, &query)?;
+        let (rows, locations, next) = search::find(snapshot, &query, &page)?;
         let items: Vec<_> = rows.iter().map(|row| InfoV2Json::new(row, &locations)).collect();
         Ok(answers::json(&answers::Page { name: "traces", items: &items, next }))
     })

@@ -144,10 +144,11 @@ fn read_change(app: &App, fields: Fields<'_>) -> Result<WebhookChange, ApiError>
     let url = given("url", MAX_URL_CHARS)?.filter(|url| !url.is_empty());
     let mut events = Vec::new();
     for event in fields.messages("events")? {
-        events.push(read_event(event)?);
+        let event = read_event(event)?;
+        if !events.contains(&event) {
+            events.push(event);
+        }
     }
-    events.sort_unstable();
-    events.dedup();
     if let Some(url) = &url {
         target::parse(url, app.webhooks.policy())
             .map_err(|error| ApiError::invalid(error.to_string()))?;

@@ -12,10 +12,13 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::config::WebhookPolicy;
+use crate::http::mlflow::python;
 
 /// Why something cannot be sent there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
+    #[error("Webhook URL cannot be empty or just whitespace: {0}")]
+    Blank(String),
     #[error("Invalid webhook URL: {0:?}")]
     NoUrl(String),
     #[error("Invalid webhook URL scheme: '{scheme}'. Allowed schemes are: {allowed}.")]
@@ -29,6 +32,9 @@ pub(crate) enum TargetError {
 
 /// Reads where a webhook shall be sent, and checks what can be checked without asking for names.
 pub(crate) fn parse(url: &str, policy: WebhookPolicy) -> Result<Url, TargetError> {
+    if url.trim().is_empty() {
+        return Err(TargetError::Blank(python::repr(url)));
+    }
     let no_url = || TargetError::NoUrl(url.to_owned());
     let (scheme, allowed): (_, &[&str]) = match policy {
         WebhookPolicy::Public => ("https", &["https"]),
@@ -164,7 +170,7 @@ mod tests {
         let public = |url| parse(url, WebhookPolicy::Public).map(drop);
         assert_eq!(public("https://example.com/hook"), Ok(()));
         assert_eq!(public("https://8.8.8.8:8443/"), Ok(()));
-        for url in ["http://example.com", "ftp://8.8.8.8/", "nope", "", "file:///etc/passwd"] {
+        for url in ["http://example.com", "ftp://8.8.8.8/", "nope", "file:///etc/passwd"] {
             assert!(matches!(public(url), Err(TargetError::Scheme { .. })), "{url}");
         }
         // URLs have an address written as one number, or in octal, as the address that it means.
@@ -174,6 +180,9 @@ mod tests {
             assert!(matches!(public(url), Err(TargetError::NotPublic { .. })), "{url}");
         }
         assert!(matches!(public("https://"), Err(TargetError::NoUrl(_))));
+        for blank in ["", "   "] {
+            assert!(matches!(public(blank), Err(TargetError::Blank(_))), "{blank:?}");
+        }
         let any = |url| parse(url, WebhookPolicy::Any).map(drop);
         assert_eq!(any("http://127.0.0.1:8080/"), Ok(()));
         assert!(matches!(any("file:///etc/passwd"), Err(TargetError::Scheme { .. })));
