@@ -7,7 +7,7 @@ use axum::response::Response;
 use data_encoding::{BASE64, HEXLOWER};
 use runmesh_core::search::{
     Clause, Condition, DatasetFilter, Field, LOGGED_MODELS, LoggedModelAttribute, LoggedModelOrder,
-    LoggedModelQuery, PageStart, parse_filter, search_logged_models,
+    LoggedModelQuery, PageStart, SearchError, parse_filter, search_logged_models,
 };
 use serde_json::{Value, json};
 
@@ -139,7 +139,15 @@ fn query(fields: Fields<'_>, start: PageStart) -> Result<LoggedModelQuery, ApiEr
     };
     let limit = limit.min(MAX_RESULTS);
     let experiments = fields.texts("experiment_ids")?.into_iter().map(experiments::parse_id);
-    let mut clauses = parse_filter(&LOGGED_MODELS, fields.text("filter")?.unwrap_or_default())?;
+    let filter = fields.text("filter")?.unwrap_or_default();
+    let mut clauses = parse_filter(&LOGGED_MODELS, filter).map_err(|error| match error {
+        SearchError::InvalidClauses(_) => ApiError::invalid(format!(
+            "Invalid filter string: {}. Expected a list of comparisons separated by 'AND' (e.g. \
+             'metrics.loss > 0.1 AND params.lr = 0.01').",
+            python::repr(filter)
+        )),
+        other => other.into(),
+    })?;
     clauses.iter_mut().for_each(name_status);
     let datasets = fields.messages("datasets")?.into_iter().map(dataset);
     let order = fields.messages("order_by")?.into_iter().map(order);

@@ -10,6 +10,8 @@ use super::super::python;
 use super::SEMVER_TAG;
 
 const MAX_TAG_VALUE_CHARS: usize = 100_000;
+/// The tag of a version that holds a prompt's text.
+const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
 const MAX_ALIAS_CHARS: usize = 255;
 /// MLflow's own columns hold this many; its API does not say so.
 const MAX_NAME_CHARS: usize = 256;
@@ -59,7 +61,14 @@ pub(super) fn description(fields: Fields<'_>) -> Result<Option<String>, ApiError
 pub(super) fn tag(key: &str, value: &str) -> Result<(), ApiError> {
     limits::check_key(|| "key".to_owned(), key)?;
     limits::check_length("key", MAX_KEY_CHARS, key)?;
-    limits::check_length("value", MAX_TAG_VALUE_CHARS, value)
+    // A prompt's text is its user's own words: the error names it.
+    let checked = limits::check_length("value", MAX_TAG_VALUE_CHARS, value);
+    checked.map_err(|error| match key {
+        PROMPT_TEXT_TAG => ApiError::invalid(format!(
+            "Prompt text exceeds max length of {MAX_TAG_VALUE_CHARS} characters."
+        )),
+        _ => error,
+    })
 }
 
 /// Refuses the key of a tag.
@@ -102,4 +111,21 @@ pub(super) fn semver(text: &str) -> Result<semver::Version, ApiError> {
             "Tag '{SEMVER_TAG}' must be MAJOR.MINOR.PATCH[-pre], got '{text}': {reason}"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_named() {
+        let long = "a".repeat(MAX_TAG_VALUE_CHARS + 1);
+        let refused = |key| tag(key, &long).expect_err(key).message;
+        assert_eq!(
+            refused(PROMPT_TEXT_TAG),
+            "Prompt text exceeds max length of 100000 characters."
+        );
+        assert_eq!(refused("note"), "'value' exceeds the maximum length of 100000 characters");
+        assert_eq!(tag(PROMPT_TEXT_TAG, &long[1..]), Ok(()));
+    }
 }
