@@ -206,7 +206,7 @@ impl Writer {
                 if after.is_some() || round.unsealed_bytes() >= SEAL_BYTES {
                     break;
                 }
-                asked = desk.next(sealed_by);
+                asked = desk.next(round, sealed_by)?;
             }
             let full = round.unsealed_bytes() >= SEAL_BYTES;
             let seal = full || (sealed_by <= Instant::now() && round.unsealed_bytes() > 0);
@@ -360,15 +360,28 @@ impl Desk<'_> {
             // Who asked may have gone; the write stands.
             let _ = reply.send(answer.map_err(WriteError::Refused));
         }
+        round.catch_up()?;
         Ok(after)
     }
 
-    /// What is asked for next, if it comes soon.
-    fn next(&mut self, until: Instant) -> Option<Write> {
-        match self.queue.receive(Some(until.min(Instant::now() + LINGER))) {
+    /// What is asked for next, if it comes soon. Until it comes, the round's end is prepared.
+    fn next(
+        &mut self,
+        round: &mut Round<'_, '_>,
+        until: Instant,
+    ) -> Result<Option<Write>, StoreError> {
+        loop {
+            if let Some(write) = self.queue.try_recv() {
+                return Ok(Some(write));
+            }
+            if !round.work_ahead()? {
+                break;
+            }
+        }
+        Ok(match self.queue.receive(Some(until.min(Instant::now() + LINGER))) {
             Received::Write(write) => Some(write),
             Received::Gone | Received::Nothing => None,
-        }
+        })
     }
 }
 

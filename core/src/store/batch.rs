@@ -1,8 +1,9 @@
 //! One write transaction on rows: read through, changed in memory, flushed once.
 //!
 //! Invariants: a row is decoded at most once and encoded at most once in a batch, however many
-//! edits touch it; no row and no point is in the tables before [`Batch::flush`] (the keys that find
-//! documents are, so that planning finds what the batch has changed); points that are sealed before
+//! edits touch it, but for a run that goes on after its end ([`Batch::flush_one`]); no point is in the
+//! tables before [`Batch::flush`], and no row that may be changed there is (the keys that find documents are,
+//! so that planning finds what the batch has changed); points that are sealed before
 //! that never are in the tables unsealed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +45,8 @@ pub(super) struct Batch<'txn> {
     grants: Table<'txn, &'static [u8; 32], ()>,
     run_numbers: HashMap<RunId, u32>,
     dirty_runs: BTreeMap<u32, Dirty<RunRow>>,
+    /// Runs that ended in this batch: their rows are not likely to change again.
+    ended: Vec<u32>,
     dirty_experiments: BTreeMap<u64, Dirty<ExperimentRow>>,
     /// Points that are not sealed, by (run number, series number).
     unsealed: BTreeMap<(u32, u32), Vec<Point>>,
@@ -65,6 +68,7 @@ impl<'txn> Batch<'txn> {
             grants: txn.open_table(GRANTS)?,
             run_numbers: HashMap::new(),
             dirty_runs: BTreeMap::new(),
+            ended: Vec::new(),
             dirty_experiments: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             unsealed_chunk: 0,
@@ -96,6 +100,18 @@ impl<'txn> Batch<'txn> {
             traces.flush(|key| self.runs.key_number(key))?;
         }
         self.documents.map_or(Ok(()), DocumentIndex::flush)
+    }
+
+    /// Writes the row of one run that has ended, if there is one: [`Batch::flush`] has less to do then.
+    /// The row may change again. Returns whether there was one.
+    pub(super) fn flush_one(&mut self) -> Result<bool, StoreError> {
+        while let Some(number) = self.ended.pop() {
+            if let Some(row) = self.dirty_runs.remove(&number) {
+                self.runs.put(number, row.old.as_ref(), &row.new)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Rows of documents that are neither runs nor experiments.
@@ -204,7 +220,11 @@ impl<'txn> Batch<'txn> {
         match &timed.edit {
             Edit::Document { document, edit } => {
                 if let Some(run) = document.as_run() {
-                    fields::edit_run(self.run_mut(&run)?.1, edit);
+                    let (number, row) = self.run_mut(&run)?;
+                    fields::edit_run(row, edit);
+                    if row.end_ms.is_some() {
+                        self.ended.push(number);
+                    }
                 } else if let Some(id) = document.as_experiment() {
                     fields::edit_experiment(self.experiment_mut(id, *document)?, edit);
                 } else if document.kind().is_some() {

@@ -551,6 +551,30 @@ fn a_round_shows_itself_when_it_ends_and_loses_nothing_when_it_fails() {
     assert_eq!(ann.contents(), before);
 }
 
+#[test]
+fn a_run_that_goes_on_after_its_end_was_written_ahead_is_as_one_that_was_not() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    let end = RunChange { end_ms: Some(7), ..RunChange::default() };
+    let finish = Action::UpdateRun { id: run, change: end };
+    ann.store
+        .round(|round| {
+            assert!(!round.work_ahead()?, "no run has ended");
+            round.write(NOW, vec![log_step(run, 0), finish])?;
+            assert!(round.work_ahead()?);
+            assert!(!round.work_ahead()?);
+            round.write(NOW, vec![log_step(run, 1)])?;
+            let answers = round.write(NOW, vec![log_step(run, 1), log_step(run, 2)])?;
+            assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+            Ok(((), RoundEnd::Publish))
+        })
+        .unwrap();
+    let row = ann.store.reader().snapshot().unwrap().run(&run).unwrap().unwrap();
+    assert_eq!((row.end_ms, row.params.len()), (Some(7), 3));
+    let vector = ann.contents().vector;
+    assert_eq!(ann.contents(), ann.rebuilt_after_seal(vector));
+}
+
 /// Every write and every sync of the scenario fails once, on either file; then the power goes.
 #[test]
 fn nothing_acknowledged_is_lost_whatever_write_fails() {
