@@ -98,6 +98,10 @@ pub(crate) enum Command {
     /// List, show, register and promote models
     #[command(subcommand)]
     Models(Models),
+    /// List what devices set differently while they were apart
+    Conflicts,
+    /// Settle one of the conflicts
+    Resolve(Resolve),
     /// List, get and put the files of a run
     #[command(subcommand)]
     Artifacts(Artifacts),
@@ -152,6 +156,23 @@ pub(crate) struct Up {
     /// Stop when standard input ends: for a parent that may be killed
     #[arg(long, hide = true)]
     pub(crate) with_parent: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Resolve {
+    /// The id of the conflict; or the document's name or the start of its id, and KEY
+    pub(crate) what: String,
+    /// What of the document, as `runmesh conflicts` shows it
+    pub(crate) key: Option<String>,
+    /// The letter of a value, or a value; of a name that two have, the new name of the later one
+    #[arg(long, value_name = "A|B|VALUE", required_unless_present = "value")]
+    pub(crate) take: Option<String>,
+    /// A value that looks like a letter
+    #[arg(long, value_name = "VALUE", conflicts_with = "take")]
+    pub(crate) value: Option<String>,
+    /// Why, for the history of a model
+    #[arg(long, default_value = "", value_name = "TEXT", hide_default_value = true)]
+    pub(crate) note: String,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -9,7 +9,9 @@ use crate::args::{Args, Artifacts, Command};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::Screen;
-use crate::{artifacts, compare, demo, doctor, members, models, runs, show, status, tickets, up};
+use crate::{
+    artifacts, compare, conflicts, demo, doctor, members, models, runs, show, status, tickets, up,
+};
 
 /// Does what the command line asks.
 pub(crate) fn run(args: Args) -> Result<(), CliError> {
@@ -38,6 +40,8 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Show { run } => show::show(&client(&home)?, &run, screen),
         Command::Compare(compare) => compare::compare(&client(&home)?, &compare, screen),
         Command::Models(asked) => models::models(&client(&home)?, asked, screen),
+        Command::Conflicts => conflicts::conflicts(&client(&home)?, screen),
+        Command::Resolve(asked) => conflicts::resolve(&client(&home)?, asked, screen),
         Command::Artifacts(Artifacts::Ls { run, path, recursive }) => {
             artifacts::ls(&client(&home)?, &run, &path, recursive, screen)
         }

@@ -5,6 +5,7 @@ mod artifacts;
 mod client;
 mod command;
 mod compare;
+mod conflicts;
 mod demo;
 mod doctor;
 mod error;

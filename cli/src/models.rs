@@ -76,7 +76,7 @@ pub(crate) fn models(client: &Client, asked: Models, screen: &mut Screen) -> Res
 }
 
 /// Who asks, for the history.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let name =
         ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     name.unwrap_or_default()

@@ -4,6 +4,7 @@
 //! Everything under [`ROOT`]; what changes a device or its workspace's membership demands the
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
+mod conflicts;
 mod members;
 mod models;
 mod table;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::conflicts::{ConflictInfo, ConflictValue, Conflicts, ResolveConflict};
 pub use self::members::{
     FormerMember, MemberInfo, Members, OpenTicket, RecoveryTicket, RefusedJoin, RemoveRequest,
     RenameRequest, RevokeRequest, RoleRequest,

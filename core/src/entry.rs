@@ -347,6 +347,12 @@ pub fn verify_chain(
     (linked.into_iter().map(|(_, entry)| entry).collect(), fault)
 }
 
+/// When a stored entry says it was sealed, without reading the rest of it.
+pub(crate) fn clock_of(stored: &[u8]) -> Option<Clock> {
+    let bytes = stored.get(64..72)?;
+    Some(Clock(u64::from_le_bytes(bytes.try_into().ok()?)))
+}
+
 fn store_form(signature: &[u8; 64], header: &Header, body: &[u8]) -> Vec<u8> {
     let packed = zstd::bulk::compress(body, ZSTD_LEVEL).ok().filter(|p| p.len() < body.len());
     let (packing, packed) = match &packed {

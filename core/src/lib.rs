@@ -9,6 +9,7 @@ pub mod api;
 pub mod artifact;
 pub mod clock;
 pub mod codec;
+pub mod conflicts;
 pub mod disk;
 pub mod document;
 pub mod edit;

@@ -103,6 +103,14 @@ impl Operation {
         }
     }
 
+    /// The document it belongs to; none if its content was redacted.
+    pub const fn document(&self) -> Option<&DocumentId> {
+        match self {
+            Self::Whole { document, .. } => Some(document),
+            Self::Redacted { .. } => None,
+        }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Redacted { kind, hash } => {

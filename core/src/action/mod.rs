@@ -21,6 +21,7 @@ pub use self::models::{
     ModelAction, ModelChange, ModelRefusal, Move, NewSemver, NewVersion, VersionChange, VersionName,
 };
 pub use self::trace::{TraceChange, TracesToDelete};
+use crate::document::{Container, Scalar};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 use crate::registry::Author;
 use crate::rows::{
@@ -150,6 +151,18 @@ pub enum Action {
         action: Box<ModelAction>,
         /// Who asks, and why.
         author: Box<Author>,
+    },
+    /// Sets a key of a document in place of all values that stand there: what was set to several
+    /// while devices were apart is settled by it. Answers [`Outcome::Done`].
+    Settle {
+        /// The document, which must be there.
+        document: DocumentId,
+        /// The map.
+        container: Container,
+        /// The key.
+        key: String,
+        /// The value from here on.
+        value: Scalar,
     },
     /// Sets or clears a setting of the workspace, which every member gets. Answers
     /// [`Outcome::Document`].

@@ -8,6 +8,7 @@
 
 mod apply;
 mod change;
+mod contested;
 mod decode;
 mod error;
 mod genesis;
@@ -20,6 +21,7 @@ mod text;
 
 pub use apply::{Applied, Waiting, apply, contains, heads};
 pub use change::{ChangeContent, ChangeError, ParsedChange, actor};
+pub use contested::{Claim, Contested, contested};
 pub use decode::{MAX_ACTORS, MAX_CHANGE_OPS, MAX_DEPENDENCIES};
 pub use error::DocumentError;
 pub use genesis::{Genesis, genesis};

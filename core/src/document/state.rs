@@ -14,6 +14,7 @@ use super::put::{Container, Scalar};
 use super::text;
 use crate::clock::Clock;
 use crate::ids::{ChangeHash, DocumentKind};
+use crate::index::fields::is_bookkeeping;
 use crate::rows::Lifecycle;
 
 /// What stands at a key.
@@ -23,6 +24,13 @@ pub struct Held {
     pub value: Scalar,
     /// Values that were set at the same time elsewhere, and when.
     pub others: Vec<(Scalar, Clock)>,
+}
+
+impl Held {
+    /// Whether something else was set at the same time elsewhere.
+    pub fn is_contested(&self) -> bool {
+        self.others.iter().any(|(other, _)| *other != self.value)
+    }
 }
 
 /// What a document says.
@@ -58,6 +66,14 @@ impl DocumentState {
         Ok(state)
     }
 
+    /// Whether devices that were apart set something that people care for to different values.
+    pub fn is_contested(&self) -> bool {
+        Container::ALL.into_iter().any(|container| {
+            let mut held = self.map(container).iter();
+            held.any(|(key, held)| held.is_contested() && !is_bookkeeping(container, key))
+        })
+    }
+
     /// One of the maps.
     pub const fn map(&self, container: Container) -> &BTreeMap<String, Held> {
         match container {
@@ -85,8 +101,8 @@ impl DocumentState {
 pub(super) struct Set<'a> {
     pub(super) id: OpId,
     pub(super) value: Value<'a>,
-    clock: Clock,
-    change: ChangeHash,
+    pub(super) clock: Clock,
+    pub(super) change: ChangeHash,
 }
 
 /// The values that stand in the maps of a document.
@@ -124,7 +140,8 @@ impl<'a> Standing<'a> {
     }
 }
 
-fn choose(kind: DocumentKind, container: Container, key: &str, mut values: Vec<Set<'_>>) -> Held {
+/// Orders what stands at a key: what is to be shown comes first.
+pub(super) fn order(kind: DocumentKind, container: Container, key: &str, values: &mut [Set<'_>]) {
     if values.len() > 1 {
         let named = matches!(kind, DocumentKind::Experiment | DocumentKind::RegisteredModel);
         let lifecycle = named && (container, key) == (Container::Info, "lifecycle");
@@ -141,6 +158,10 @@ fn choose(kind: DocumentKind, container: Container, key: &str, mut values: Vec<S
             _ => values.sort_unstable_by_key(|set| Reverse(set.id)),
         }
     }
+}
+
+fn choose(kind: DocumentKind, container: Container, key: &str, mut values: Vec<Set<'_>>) -> Held {
+    order(kind, container, key, &mut values);
     let mut values = values.into_iter();
     let value = values.next().expect("a key without values is not kept").value.into();
     Held { value, others: values.map(|set| (set.value.into(), set.clock)).collect() }

@@ -35,6 +35,13 @@ pub(crate) mod info {
     pub(crate) const USER: &str = "user";
 }
 
+/// Whether a field only notes when or by whom another was set: that devices which were apart did
+/// so at different times is nothing to decide.
+pub(crate) fn is_bookkeeping(container: Container, key: &str) -> bool {
+    let noted = [info::CREATED, info::UPDATED_BY, crate::registry::info::SETTLED];
+    container == Container::Info && (key.ends_with("_ms") || noted.contains(&key))
+}
+
 /// Puts a dataset that a run read.
 pub(crate) fn put_dataset(edit: &mut DocumentEdit, dataset: &DatasetInput) {
     let key = format!("{DATASET}{}/{}", dataset.digest, dataset.name);
@@ -96,6 +103,10 @@ pub(crate) fn unknown_experiment(id: ExperimentId, document: DocumentId) -> Expe
 pub(crate) fn edit_run(row: &mut RunRow, edit: &DocumentEdit) {
     for put in &edit.puts {
         set_run(row, put.container, &put.key, put.value.as_ref());
+        if put.container == Container::Params {
+            // Who sets a param has seen all its values, and replaces them.
+            row.conflicted_params.retain(|key| *key != put.key);
+        }
     }
     if let Some(description) = &edit.description {
         row.description.clone_from(description);
@@ -112,7 +123,7 @@ pub(crate) fn run_from(id: RunId, state: &DocumentState, metrics: Vec<Metric>) -
         }
     }
     row.description.clone_from(&state.description);
-    let conflicted = state.params.iter().filter(|(_, held)| !held.others.is_empty());
+    let conflicted = state.params.iter().filter(|(_, held)| held.is_contested());
     row.conflicted_params = conflicted.map(|(key, _)| key.clone()).collect();
     row
 }

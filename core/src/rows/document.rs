@@ -36,7 +36,7 @@ impl DocumentRow {
         for container in Container::ALL {
             for (key, held) in state.map(container) {
                 row.maps[container as usize].insert(key.clone(), held.value.clone());
-                if !held.others.is_empty() {
+                if held.is_contested() {
                     row.conflicts.push((container, key.clone()));
                 }
             }

@@ -11,7 +11,7 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use super::StoreError;
 use super::batch::Batch;
 use super::journals::Journals;
-use super::tables::{ACTS, DOCUMENTS, WAITING};
+use super::tables::{ACTS, CONTESTED, DOCUMENTS, WAITING};
 use crate::act::Act;
 use crate::artifact::ArtifactContent;
 use crate::clock::Clock;
@@ -105,6 +105,7 @@ struct Incoming {
 pub(super) struct Applier<'txn> {
     pub(super) batch: Batch<'txn>,
     documents: Table<'txn, &'static [u8; 17], &'static [u8]>,
+    contested: Table<'txn, &'static [u8; 17], ()>,
     waiting: Table<'txn, (&'static [u8; 32], u32, u64, u32), ()>,
     acts: Table<'txn, (u32, u64, u32), ()>,
     incoming: BTreeMap<DocumentId, Incoming>,
@@ -125,6 +126,7 @@ impl<'txn> Applier<'txn> {
         Ok(Self {
             batch,
             documents: txn.open_table(DOCUMENTS)?,
+            contested: txn.open_table(CONTESTED)?,
             waiting: txn.open_table(WAITING)?,
             acts: txn.open_table(ACTS)?,
             incoming: BTreeMap::new(),
@@ -229,6 +231,7 @@ impl<'txn> Applier<'txn> {
     ) -> Result<(), StoreError> {
         let failed = |source| StoreError::Document { document, source: Box::new(source) };
         let state = DocumentState::read(kind, snapshot).map_err(failed)?;
+        self.note_contested(&document, &state)?;
         if let Some(run) = document.as_run() {
             let (_, row) = self.batch.run_mut(&run)?;
             let metrics = std::mem::take(&mut row.metrics);
@@ -239,6 +242,19 @@ impl<'txn> Applier<'txn> {
         } else {
             self.batch.documents()?.replace(document, &state)?;
             self.batch.overlay_trace(document)?;
+        }
+        Ok(())
+    }
+
+    fn note_contested(
+        &mut self,
+        document: &DocumentId,
+        state: &DocumentState,
+    ) -> Result<(), StoreError> {
+        if state.is_contested() {
+            self.contested.insert(&document.to_bytes(), ())?;
+        } else if !self.contested.is_empty()? {
+            self.contested.remove(&document.to_bytes())?;
         }
         Ok(())
     }
@@ -256,7 +272,15 @@ impl<'txn> Applier<'txn> {
         snapshot: &[u8],
     ) -> Result<(), StoreError> {
         self.documents.insert(&document.to_bytes(), snapshot)?;
-        Ok(())
+        // What is sealed here replaces all that is known, so it settles and contests nothing.
+        if self.contested.is_empty()? || self.contested.get(&document.to_bytes())?.is_none() {
+            return Ok(());
+        }
+        let Some(kind) = document.kind() else { return Ok(()) };
+        let failed =
+            |source| StoreError::Document { document: *document, source: Box::new(source) };
+        let state = DocumentState::read(kind, snapshot).map_err(failed)?;
+        self.note_contested(document, &state)
     }
 
     /// Notes where an act stands that was sealed here.

@@ -7,6 +7,7 @@
 mod adopt;
 mod apply;
 mod batch;
+mod contested;
 mod cuts;
 mod error;
 mod ingest;

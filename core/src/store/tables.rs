@@ -27,6 +27,8 @@ pub(crate) const SERVED_VERSIONS: TableDefinition<(&[u8; 17], i64), &[u8; 17]> =
 
 /// A document's id to its snapshot.
 pub(crate) const DOCUMENTS: TableDefinition<&[u8; 17], &[u8]> = TableDefinition::new("documents-1");
+/// Documents in which devices that were apart set something to different values.
+pub(crate) const CONTESTED: TableDefinition<&[u8; 17], ()> = TableDefinition::new("contested-1");
 /// (hash of a missing change, journal, entry, operation) of changes that wait for it.
 pub(crate) const WAITING: TableDefinition<(&[u8; 32], u32, u64, u32), ()> =
     TableDefinition::new("waiting-1");
@@ -81,6 +83,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(GRANTS)?;
     txn.open_table(SERVED_VERSIONS)?;
     txn.open_table(DOCUMENTS)?;
+    txn.open_table(CONTESTED)?;
     txn.open_table(WAITING)?;
     txn.open_table(ACTS)?;
     txn.open_table(SERIES)?;
@@ -104,6 +107,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
 /// Drops all that is derived.
 pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(DOCUMENTS)?;
+    txn.delete_table(CONTESTED)?;
     txn.delete_table(WAITING)?;
     txn.delete_table(ACTS)?;
     txn.delete_table(SERIES)?;

@@ -1,5 +1,6 @@
 //! Stories of stores: writing, sealing, meeting, crashing, rebuilding.
 
+mod conflicts;
 mod evaluation;
 mod logged_models;
 mod models;
@@ -163,6 +164,7 @@ struct Contents {
     documents: Vec<DocumentRow>,
     lookups: Vec<Vec<u8>>,
     artifacts: Vec<(DocumentId, crate::rows::ArtifactRow)>,
+    contested: Vec<DocumentId>,
     /// What is known of each trace, as text, and how many spans are here.
     traces: BTreeMap<String, (String, usize)>,
     members: Membership,
@@ -187,6 +189,7 @@ impl Contents {
             documents: snapshot.documents().unwrap().collect::<Result<_, _>>().unwrap(),
             lookups: snapshot.lookup_keys().unwrap(),
             artifacts: snapshot.all_artifacts().unwrap(),
+            contested: snapshot.contested_documents().unwrap().collect::<Result<_, _>>().unwrap(),
             traces: traces_of(snapshot),
             members: snapshot.membership().unwrap(),
         }

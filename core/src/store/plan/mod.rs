@@ -14,7 +14,7 @@ use crate::action::{
     Action, ExperimentChange, LogBatch, NewRun, ParamChange, RecordCounts, Refusal, RunChange,
 };
 use crate::clock::Clock;
-use crate::document::{Container, DocumentEdit};
+use crate::document::{Container, DocumentEdit, Scalar};
 use crate::edit::{Edit, MAX_EDIT_BYTES};
 use crate::ids::{BlobHash, DocumentId, DocumentKind, ExperimentId, RunId};
 use crate::index::fields::{self, info};
@@ -82,6 +82,9 @@ pub(super) fn plan(batch: &mut Batch<'_>, clock: Clock, action: Action) -> Plann
         Action::RemoveArtifacts { owner, path } => remove_artifacts(batch, owner, &path),
         Action::Model { action, author } => {
             models::plan(batch.documents()?, clock, *action, *author)
+        }
+        Action::Settle { document, container, key, value } => {
+            settle(batch, clock, document, container, &key, value)
         }
         Action::SetSetting { key, value } => set_setting(batch, key, value.as_deref()),
     }?;
@@ -433,6 +436,34 @@ fn put_artifact(
 fn remove_artifacts(batch: &mut Batch<'_>, owner: DocumentId, path: &str) -> Planned {
     let removal = |path| Edit::Artifact { owner, path, content: None };
     done(batch.artifact_paths(owner, path)?.into_iter().map(removal).collect())
+}
+
+fn settle(
+    batch: &mut Batch<'_>,
+    clock: Clock,
+    document: DocumentId,
+    container: Container,
+    key: &str,
+    value: Scalar,
+) -> Planned {
+    if let Some(run) = document.as_run() {
+        if let Err(refusal) = known_run(batch, run)? {
+            return Ok(Err(refusal));
+        }
+        if (container, key) == (Container::Info, info::LIFECYCLE) {
+            let deleted = value.as_text() == Some(Lifecycle::Deleted.as_str());
+            return done(vec![lifecycle_edit(run, clock, deleted)]);
+        }
+    } else if let Some(id) = document.as_experiment() {
+        if batch.experiment(id)?.is_none() {
+            return Ok(Err(Refusal::NoSuchExperiment(id)));
+        }
+    } else if batch.documents()?.row(&document)?.is_none() {
+        return Ok(Err(Refusal::NoSuchDocument(document)));
+    }
+    let mut edit = DocumentEdit::default();
+    edit.set(container, key, value);
+    done(vec![Edit::Document { document, edit }])
 }
 
 fn set_setting(batch: &mut Batch<'_>, key: String, value: Option<&str>) -> Planned {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::action::{ModelRefusal, Refusal};
 use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
+use runmesh_core::conflicts::NotSettled;
 use runmesh_core::membership::NotYours;
 use runmesh_core::search::SearchError;
 use runmesh_core::store::StoreError;
@@ -45,6 +46,12 @@ pub(super) enum Error {
         .changes.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )]
     SignatureChanged { name: String, previous: String, changes: Vec<String> },
+    #[error("nothing is in conflict that is called {0:?}, or has that key")]
+    NoSuchConflict(String),
+    #[error("several conflicts are called {0:?}")]
+    ConflictAmbiguous(String),
+    #[error(transparent)]
+    NotSettled(#[from] NotSettled),
     #[error("{0:?} cannot be the path of an artifact")]
     BadPath(String),
     #[error("{given} {what} are more than one request may have, which is {limit}")]
@@ -95,6 +102,8 @@ impl Error {
             Self::NoSuchRoute
             | Self::NoSuchRun(_)
             | Self::Ambiguous { .. }
+            | Self::NoSuchConflict(_)
+            | Self::ConflictAmbiguous(_)
             | Self::NoSuchExperiment(_)
             | Self::NoModel { .. }
             | Self::Write(WriteError::Refused(Refusal::Model(
@@ -130,7 +139,9 @@ impl Error {
             Self::Members(MembersError::OneName | MembersError::NameTooLong) => ErrorCode::Invalid,
             Self::Members(_) | Self::Join(_) | Self::Fetch(_) => ErrorCode::Internal,
             Self::Unauthorized => ErrorCode::Unauthorized,
+            Self::NotSettled(NotSettled::Store(_)) => ErrorCode::Internal,
             Self::Invalid(_)
+            | Self::NotSettled(_)
             | Self::TooMany { .. }
             | Self::TooLong { .. }
             | Self::Empty { .. }
@@ -161,6 +172,9 @@ impl Error {
             Self::NoSuchRoute => "the program that asks is of another version than the daemon",
             Self::Unauthorized => "`runmesh token` prints it to who may read the home",
             Self::NoSuchRun(_) | Self::NotARun(_) => "`runmesh runs` lists the runs that are here",
+            Self::NoSuchConflict(_) | Self::ConflictAmbiguous(_) => {
+                "`runmesh conflicts` lists them, with their ids"
+            }
             Self::Ambiguous { .. } => "give more digits of the id",
             Self::NoModel { .. } => {
                 "`runmesh artifacts ls RUN` lists what it has; --path says where the model is"

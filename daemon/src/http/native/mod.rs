@@ -4,6 +4,7 @@
 //! request that names another device is refused, whatever it asks.
 
 mod artifacts;
+mod conflicts;
 mod curves;
 mod error;
 mod events;
@@ -46,6 +47,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/peers", get(manage::peers))
         .route("/members", get(members::list))
         .route("/events", get(events::events))
+        .route("/conflicts", get(conflicts::list))
+        .route("/conflicts/resolve", post(conflicts::resolve))
         .route("/experiments", get(runs::experiments).post(update::create_experiment))
         .route("/experiments/{experiment}", post(update::experiment))
         .route("/columns", get(table::columns))

@@ -148,7 +148,7 @@ fn shown(
     })
 }
 
-fn author(app: &App, who: String, note: String) -> Result<Author, Error> {
+pub(super) fn author(app: &App, who: String, note: String) -> Result<Author, Error> {
     for (what, text) in [("the name of who asks", &who), ("the note", &note)] {
         if text.chars().nth(MAX_NOTE_CHARS).is_some() {
             return Err(Error::TooLong { what, limit: MAX_NOTE_CHARS });
