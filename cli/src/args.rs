@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use runmesh_core::api::Role;
+use runmesh_core::api::{BundleBlobs, Role};
 use runmesh_core::registry::{Bump, Stage};
 use runmesh_daemon::config::{BlobPolicy, WebhookPolicy};
 
@@ -107,6 +107,11 @@ pub(crate) enum Command {
     Artifacts(Artifacts),
     /// Show what connected devices lack of each other, or wait until they lack nothing
     Sync(Sync),
+    /// Carry runs by hand: write what others lack to a file, or take in such a file
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Run a program without a daemon: what it logs ends up as a bundle in a folder
+    Run(Job),
     /// Check that this home is sound
     Doctor {
         /// Drop everything derived and build it again
@@ -236,6 +241,85 @@ pub(crate) struct Join {
     /// Leave the runs of this device where they are
     #[arg(long)]
     pub(crate) leave_behind: bool,
+    /// Join without meeting another device: a bundle of this one lets the others know
+    #[arg(long)]
+    pub(crate) unmet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bundle {
+    /// Write what this device holds, and others may lack, to a file
+    Export(Export),
+    /// Take in a file that another device wrote
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Say what is in a file and whether it is whole; nothing is taken in
+    Inspect {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Export {
+    /// The file to write
+    pub(crate) file: PathBuf,
+    /// Start after what this member said, in a bundle, that it holds [default: what all said]
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with_all = ["all", "since"])]
+    pub(crate) reader: Option<String>,
+    /// Start at the first entry
+    #[arg(long, conflicts_with = "since")]
+    pub(crate) all: bool,
+    /// Start where an earlier bundle ended, or at a date, as in 2026-11-20 or 2026-11-20T18:00
+    #[arg(long, value_name = "BUNDLE|DATE")]
+    pub(crate) since: Option<String>,
+    /// Which blobs to put in: all, small (up to the size that is fetched unasked) or none
+    #[arg(long, value_name = "WHICH", default_value = "all")]
+    pub(crate) with_blobs: BlobsArg,
+    /// Encrypt it, to the members or to the one it is for
+    #[arg(long)]
+    pub(crate) encrypt: bool,
+    /// Replace the file if it is there
+    #[arg(long, short)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BlobsArg {
+    All,
+    Small,
+    None,
+}
+
+impl From<BlobsArg> for BundleBlobs {
+    fn from(blobs: BlobsArg) -> Self {
+        match blobs {
+            BlobsArg::All => Self::All,
+            BlobsArg::Small => Self::Small,
+            BlobsArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Job {
+    /// The folder to leave the bundle in
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) bundle: PathBuf,
+    /// A file with a ticket of many uses [default: runmesh.ticket in the folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ticket: Option<PathBuf>,
+    /// How often to leave a bundle before the program ends, as in 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration_ms)]
+    pub(crate) every: u64,
+    /// What the device of this job is called [default: the host's name and the job's id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -97,6 +97,16 @@ impl Client {
         Ok((body.content_length(), body.into_reader()))
     }
 
+    /// Sends JSON and reads bytes, as they come.
+    pub(crate) fn post_for_bytes<T: Serialize>(
+        &self,
+        path: &str,
+        body: &T,
+    ) -> Result<impl Read + use<T>, CliError> {
+        let request = self.sign(self.agent.post(self.url(path)));
+        Ok(self.check(request.send_json(body))?.into_body().into_reader())
+    }
+
     /// Sends bytes and reads JSON.
     pub(crate) fn upload<T: DeserializeOwned>(
         &self,

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use runmesh_daemon::home;
 
-use crate::args::{Args, Artifacts, Command};
+use crate::args::{Args, Artifacts, Bundle, Command};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::{
-    artifacts, compare, conflicts, demo, doctor, members, models, runs, show, status, tickets, up,
+    artifacts, bundles, compare, conflicts, demo, doctor, job, members, models, runs, show, status,
+    tickets, up,
 };
 
 /// Does what the command line asks.
@@ -51,6 +52,14 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Artifacts(Artifacts::Put { run, local, path }) => {
             artifacts::put(&client(&home)?, &run, &local, path, screen)
         }
+        Command::Bundle(Bundle::Export(export)) => {
+            bundles::export(&client(&home)?, &export, screen)
+        }
+        Command::Bundle(Bundle::Import { file }) => bundles::import(&client(&home)?, &file, screen),
+        Command::Bundle(Bundle::Inspect { file }) => {
+            bundles::inspect(&client(&home)?, &file, screen)
+        }
+        Command::Run(job) => job::run(&job),
         Command::Doctor { rebuild } => doctor::doctor(&home, rebuild, screen),
         Command::Token => token(home, screen),
         Command::Completions { shell } => {

@@ -52,6 +52,15 @@ pub(crate) enum CliError {
     NotTheSame { difference: String },
     #[error("not everything is as it should be")]
     Unsound,
+    #[error("not all of the bundle could be taken in")]
+    NotAllTaken,
+    #[error("{text:?} is neither a bundle nor a date; write a date as in 2026-11-20")]
+    NotASince { text: String },
+    /// The program that was run ended so; it has said why.
+    #[error("the program ended with {code}")]
+    Program { code: u8 },
+    #[error("the bundle of this job could not be left in {}", .folder.display())]
+    NotLeft { folder: PathBuf, source: Box<Self> },
 }
 
 impl CliError {
@@ -75,6 +84,8 @@ impl CliError {
                 ErrorCode::Unreachable | ErrorCode::Unavailable | ErrorCode::Internal => 1,
             },
             Self::NotStarted { exit, .. } => *exit,
+            Self::Program { code } => *code,
+            Self::NotASince { .. } => 2,
             _ => 1,
         }
     }
@@ -101,6 +112,9 @@ impl CliError {
             && error.kind() == ErrorKind::BrokenPipe
         {
             return ExitCode::SUCCESS;
+        }
+        if let Self::Program { code } = self {
+            return ExitCode::from(*code);
         }
         let text = if json { self.as_json() } else { self.as_text() };
         // There is nobody left to tell if this fails.

@@ -2,6 +2,7 @@
 
 mod args;
 mod artifacts;
+mod bundles;
 mod client;
 mod command;
 mod compare;
@@ -9,6 +10,7 @@ mod conflicts;
 mod demo;
 mod doctor;
 mod error;
+mod job;
 mod members;
 mod models;
 mod runs;

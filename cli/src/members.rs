@@ -22,7 +22,8 @@ const KEY_CHARS: usize = 10;
 
 /// Joins the workspace of a ticket.
 pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Result<(), CliError> {
-    let request = JoinRequest { ticket: join.ticket, leave_behind: join.leave_behind };
+    let request =
+        JoinRequest { ticket: join.ticket, leave_behind: join.leave_behind, unmet: join.unmet };
     let waiting = spinner("joining");
     let joined: Joined = client.post("join", &request)?;
     waiting.finish_and_clear();
@@ -34,6 +35,11 @@ pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Re
         name => clean(name),
     };
     let workspace = joined.workspace.id.short();
+    if request.unmet {
+        screen.line(&format!("in workspace {workspace}, as far as this device can tell"))?;
+        note("next: `runmesh bundle export --all FILE`, and import it on a member's device");
+        return Ok(());
+    }
     screen.line(&format!("joined workspace {workspace} through {through}"))?;
     if joined.runs_taken > 0 {
         let runs = count(joined.runs_taken, "run", "runs");

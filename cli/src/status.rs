@@ -20,6 +20,12 @@ pub(crate) fn status(client: &Client, screen: &mut Screen) -> Result<(), CliErro
         screen.line("")?;
         peer_table(&status.peers, screen)?;
     }
+    if let Some(watched) = &status.watched {
+        for failed in &watched.failed {
+            let failed = screen.toned(&clean(failed), Tone::Doubtful);
+            screen.line(&format!("! bundle {failed}"))?;
+        }
+    }
     for warning in &status.warnings {
         let warning = screen.toned(&clean(warning), Tone::Doubtful);
         screen.line(&format!("! {warning}"))?;
@@ -72,6 +78,11 @@ fn facts(status: &Status, screen: &Screen) -> Vec<(&'static str, String)> {
         ),
         ("peers", format!("{connected} of {} connected", status.peers.len())),
     ];
+    if let Some(watched) = &status.watched {
+        let last = watched.last.as_deref().map_or(String::new(), |last| format!("; {last}"));
+        let imported = count(watched.imported, "bundle", "bundles");
+        facts.push(("watching", clean(&format!("{}: {imported}{last}", watched.folder))));
+    }
     facts.retain(|(_, value)| !value.is_empty());
     facts
 }

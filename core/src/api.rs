@@ -4,6 +4,7 @@
 //! Everything under [`ROOT`]; what changes a device or its workspace's membership demands the
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
+mod bundles;
 mod conflicts;
 mod members;
 mod models;
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::bundles::{
+    BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
+};
 pub use self::conflicts::{ConflictInfo, ConflictValue, Conflicts, ResolveConflict};
 pub use self::members::{
     FormerMember, MemberInfo, Members, OpenTicket, RecoveryTicket, RefusedJoin, RemoveRequest,
@@ -140,6 +144,9 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// What a person should know, in sentences.
     pub warnings: Vec<String>,
+    /// The folder that bundles are imported from, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<WatchStatus>,
 }
 
 /// A thing and what people call it.
@@ -243,6 +250,9 @@ pub struct JoinRequest {
     /// Whether the runs of the present workspace stay where they are.
     #[serde(default)]
     pub leave_behind: bool,
+    /// Whether to join without meeting anybody: the join travels in a bundle of this device.
+    #[serde(default)]
+    pub unmet: bool,
 }
 
 /// The answer to `POST join`.

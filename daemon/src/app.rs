@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
+use crate::bundle::WatchState;
 use crate::config::Config;
 use crate::home::{Home, HomeError};
 use crate::http::mlflow::webhooks::Webhooks;
@@ -38,6 +39,8 @@ pub struct App {
     pub stopping: CancellationToken,
     /// Whom this device tells of what is done by way of it.
     pub(crate) webhooks: Webhooks,
+    /// What came of the watched folder.
+    pub watch: WatchState,
     /// Fetches blobs that are not here.
     pub fetcher: Fetcher,
     blob_connections: BlobConnections,
@@ -69,6 +72,7 @@ impl App {
             fetcher: Fetcher::new(blobs.clone(), config.blobs, surroundings),
             blob_connections,
             mesh: OnceLock::new(),
+            watch: WatchState::default(),
             webhooks: Webhooks::open(&home, config.webhooks)?,
             workspace,
             blobs,

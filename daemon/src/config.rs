@@ -35,6 +35,9 @@ pub struct Config {
     pub require_token: Option<bool>,
     /// Where webhooks may be sent.
     pub webhooks: WebhookPolicy,
+    /// A folder in which every bundle that appears is imported.
+    #[serde(alias = "watch-dir")]
+    pub watch_dir: Option<PathBuf>,
     /// What this device is called.
     pub name: String,
 }
@@ -130,6 +133,7 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             require_token: None,
             webhooks: WebhookPolicy::default(),
+            watch_dir: None,
             name: host_name(),
         }
     }

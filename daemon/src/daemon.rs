@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, AppError};
+use crate::bundle::Watch;
 use crate::config::Config;
 use crate::home::{Home, HomeError};
 use crate::http;
@@ -59,6 +60,7 @@ pub struct Daemon {
     address: SocketAddr,
     stop_http: oneshot::Sender<()>,
     http: JoinHandle<io::Result<()>>,
+    watch: Option<Watch>,
 }
 
 impl Daemon {
@@ -79,7 +81,8 @@ impl Daemon {
         let (stop_http, stopped) = oneshot::channel();
         let until = async { drop(stopped.await) };
         let http = tokio::spawn(http::serve(listener, Arc::clone(&app), until));
-        Ok(Self { app, address, stop_http, http })
+        let watch = Watch::start(&app);
+        Ok(Self { app, address, stop_http, http, watch })
     }
 
     /// What the daemon's parts share.
@@ -108,6 +111,9 @@ impl Daemon {
         // It may have stopped by itself already.
         let _ = self.stop_http.send(());
         let served = self.http.await.map_err(io::Error::other);
+        if let Some(watch) = self.watch {
+            watch.stop().await;
+        }
         if let Some(mesh) = self.app.mesh() {
             mesh.stop().await;
         }

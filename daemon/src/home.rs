@@ -28,6 +28,7 @@ use rand::TryRng;
 use runmesh_core::api::DaemonFile;
 use runmesh_core::ids::WorkspaceId;
 
+use crate::bundle;
 use crate::http::mlflow::webhooks;
 
 /// The format of homes that this version writes.
@@ -230,6 +231,38 @@ impl Home {
     pub(crate) fn set_webhooks(&self, webhooks: &webhooks::Kept) -> Result<(), HomeError> {
         let json = serde_json::to_vec_pretty(webhooks).expect("webhooks are plain data");
         replace(&self.path.join("webhooks.json"), &json)
+    }
+
+    /// What other members of a workspace said in bundles that they hold.
+    pub(crate) fn acknowledged(&self, id: &WorkspaceId) -> Result<bundle::Words, HomeError> {
+        let path = self.workspace_dir(id)?.join("acknowledged.json");
+        let Some(text) = read_if_there(&path)? else { return Ok(bundle::Words::new()) };
+        let expected = "what members hold";
+        serde_json::from_str(&text).map_err(|_| HomeError::Damaged { path, expected })
+    }
+
+    /// Keeps what other members of a workspace said that they hold.
+    pub(crate) fn set_acknowledged(
+        &self,
+        id: &WorkspaceId,
+        words: &bundle::Words,
+    ) -> Result<(), HomeError> {
+        let json = serde_json::to_vec_pretty(words).expect("words are plain data");
+        replace(&self.workspace_dir(id)?.join("acknowledged.json"), &json)
+    }
+
+    /// The bundles of the watched folder that were imported.
+    pub(crate) fn watched(&self) -> Result<bundle::Seen, HomeError> {
+        let path = self.path.join("watched.json");
+        let Some(text) = read_if_there(&path)? else { return Ok(bundle::Seen::new()) };
+        let expected = "a list of bundles";
+        serde_json::from_str(&text).map_err(|_| HomeError::Damaged { path, expected })
+    }
+
+    /// Notes which bundles of the watched folder were imported.
+    pub(crate) fn set_watched(&self, seen: &bundle::Seen) -> Result<(), HomeError> {
+        let json = serde_json::to_vec(seen).expect("names and numbers are plain data");
+        replace(&self.path.join("watched.json"), &json)
     }
 
     /// The ticket that brings a workspace back if this device is lost, while it is kept here.

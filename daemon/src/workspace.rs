@@ -326,7 +326,8 @@ async fn stop_writer(queue: mpsc::Sender<Write>, thread: Option<std::thread::Joi
     }
 }
 
-fn signing_key(home: &Home) -> SigningKey {
+/// The key of a home's device.
+pub(crate) fn signing_key(home: &Home) -> SigningKey {
     SigningKey::from_bytes(home.device_secret())
 }
 

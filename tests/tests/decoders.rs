@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use runmesh_core::act::{Act, ActKind, Role};
 use runmesh_core::artifact::ArtifactContent;
+use runmesh_core::bundle::{BundleStart, BundleWriter, MAGIC, Part};
 use runmesh_core::clock::Clock;
 use runmesh_core::disk::Disk;
 use runmesh_core::document::{self, ChangeContent, Container, DocumentEdit};
@@ -127,6 +128,38 @@ fn messages() -> Vec<Vec<u8>> {
     all.into_iter().map(|message| message.frame().0[4..].to_vec()).collect()
 }
 
+/// The parts of a bundle, as they are without their checksums, and all of one after its magic.
+fn bundles() -> Vec<Vec<u8>> {
+    let key = SigningKey::from_bytes(&[3; 32]);
+    let start = BundleStart {
+        workspace: WORKSPACE,
+        device: DeviceId::new(key.verifying_key().to_bytes()),
+        name: "ann".to_owned(),
+        made_ms: 5,
+        from: held(),
+        until: held(),
+    };
+    let mut bundle = BundleWriter::begin(Vec::new(), &start, &key).expect("memory");
+    let (previous, entries) = (EntryHash::new([2; 32]), entries());
+    let entries = Message::Entries { journal: journal(), first: 3, previous, entries };
+    for part in [
+        Part::Entries(entries),
+        Part::Blob { hash: BlobHash::new([1; 32]), size: 3 },
+        Part::Chunk(vec![1, 2, 3]),
+    ] {
+        bundle.put(&part).expect("memory");
+    }
+    let whole = bundle.finish().expect("memory")[MAGIC.len()..].to_vec();
+    let mut all = vec![whole.clone()];
+    let mut rest = &whole[..];
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let (part, after) = after.split_at(u32::from_le_bytes(*length) as usize);
+        all.push(part.to_vec());
+        rest = &after[16..];
+    }
+    all
+}
+
 fn logs() -> Vec<Vec<u8>> {
     use redb::StorageBackend;
     let disk = Disk::new();
@@ -155,6 +188,7 @@ fn valid(name: &str) -> Vec<Vec<u8>> {
                 .map(|content| ArtifactContent { path: path.clone(), content }.encode())
                 .to_vec()
         }
+        "bundle" => bundles(),
         "change" => changes(),
         "columns" => vec![series::encode_columns(&points()), series::encode_columns(&[])],
         "edit_log" => logs(),

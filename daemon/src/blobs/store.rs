@@ -69,6 +69,11 @@ impl Blobs {
         Ok(file.map(tokio::fs::File::from_std))
     }
 
+    /// Opens a blob for reading, if it is here, on a thread that may block.
+    pub fn open_blocking(&self, hash: &BlobHash) -> Result<Option<File>, BlobError> {
+        open_if_there(&self.path(hash))
+    }
+
     /// The size of a blob, if it is here.
     pub fn size(&self, hash: &BlobHash) -> Result<Option<u64>, BlobError> {
         size_of(&self.path(hash))

@@ -93,6 +93,14 @@ pub struct Joined {
     pub runs_taken: u64,
 }
 
+async fn make_default_experiment(candidate: &Workspace) {
+    // Refused where it came with the others' entries already.
+    let name = runmesh_core::ids::DEFAULT_EXPERIMENT.to_owned();
+    let (artifact_location, tags, description) = (None, Vec::new(), None);
+    let create = Action::CreateExperiment { name, artifact_location, tags, description };
+    let _ = candidate.act(create).await;
+}
+
 impl Mesh {
     /// Joins the workspace of a ticket.
     pub async fn join(
@@ -145,11 +153,7 @@ impl Mesh {
             return Err(JoinError::OnlyReads { runs });
         }
         if role >= Role::Writer {
-            // Refused where it came with the others' entries already.
-            let name = runmesh_core::ids::DEFAULT_EXPERIMENT.to_owned();
-            let (artifact_location, tags, description) = (None, Vec::new(), None);
-            let create = Action::CreateExperiment { name, artifact_location, tags, description };
-            let _ = candidate.act(create).await;
+            make_default_experiment(&candidate).await;
         }
         let take_along = !leave_behind && role >= Role::Writer;
         let candidate =
@@ -165,6 +169,45 @@ impl Mesh {
             through: ticket.inviter,
             through_name,
             role,
+            runs_taken,
+        })
+    }
+
+    /// Joins the workspace of a ticket without meeting anybody: the join is in this device's
+    /// journal, and counts with every member that gets it in a bundle or a session.
+    pub async fn join_unmet(
+        &self,
+        home: &Home,
+        ticket: &Ticket,
+        leave_behind: bool,
+    ) -> Result<Joined, JoinError> {
+        let inner = &self.inner;
+        if ticket.workspace == inner.workspace.id() {
+            return Err(JoinError::AlreadyIn);
+        }
+        if ticket.expires_ms != 0 && now().0 >= ticket.expires_ms {
+            return Err(JoinError::Expired);
+        }
+        let act = ActKind::join(
+            &ticket.signing_key(),
+            &ticket.workspace,
+            &inner.device,
+            inner.name.clone(),
+        );
+        let candidate = Workspace::candidate(home, ticket.workspace, act)?.into_workspace();
+        make_default_experiment(&candidate).await;
+        let candidate = candidate.into_candidate().expect("nobody else has seen the candidate");
+        let runs_taken = inner.workspace.switch(home, candidate, !leave_behind).await?;
+        locked(&inner.book).note(&ticket.inviter, &ticket.addresses);
+        inner.refresh_membership();
+        locked(&inner.attempts).clear();
+        inner.call_now.notify_one();
+        Ok(Joined {
+            workspace: ticket.workspace,
+            name: String::new(),
+            through: ticket.inviter,
+            through_name: String::new(),
+            role: Role::Writer,
             runs_taken,
         })
     }

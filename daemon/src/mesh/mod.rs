@@ -520,7 +520,7 @@ fn reachable_at(device: &DeviceId, addresses: &[SocketAddr]) -> Option<EndpointA
 }
 
 /// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -5,6 +5,7 @@
 use redb::StorageBackend;
 use runmesh_core::act::Act;
 use runmesh_core::artifact::ArtifactContent;
+use runmesh_core::bundle::{BundleReader, MAGIC, Part};
 use runmesh_core::codec::Reader;
 use runmesh_core::disk::Disk;
 use runmesh_core::document::{self, ParsedChange};
@@ -22,9 +23,10 @@ use runmesh_core::vector::{Tip, VersionVector};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const DECODERS: [Decoder; 13] = [
+pub const DECODERS: [Decoder; 14] = [
     ("act", act),
     ("artifact", artifact),
+    ("bundle", bundle),
     ("change", change),
     ("columns", columns),
     ("edit_log", edit_log),
@@ -37,6 +39,14 @@ pub const DECODERS: [Decoder; 13] = [
     ("trace_filter", trace_filter),
     ("vector", vector),
 ];
+
+/// A part of a bundle, and a bundle that starts with the same bytes.
+pub fn bundle(bytes: &[u8]) {
+    let _ = Part::decode(bytes);
+    let whole = [&MAGIC[..], bytes].concat();
+    let mut reader = BundleReader::new(&whole[..]).expect("the magic is right");
+    while let Ok(Some(_)) = reader.next() {}
+}
 
 /// The device whose entries and changes are read.
 pub const DEVICE: DeviceId = DeviceId::new([3; 32]);

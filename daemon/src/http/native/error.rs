@@ -13,6 +13,7 @@ use runmesh_core::ticket::TicketError;
 
 use crate::WriteError;
 use crate::blobs::{BlobError, NotFetched};
+use crate::bundle::{ExportError, ImportError};
 use crate::home::HomeError;
 use crate::mesh::{JoinError, MembersError};
 
@@ -89,6 +90,10 @@ pub(super) enum Error {
     #[error(transparent)]
     Fetch(#[from] NotFetched),
     #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
     Home(#[from] HomeError),
     #[error("the disk cannot be measured")]
     Disk(#[source] std::io::Error),
@@ -158,7 +163,11 @@ impl Error {
             | Self::Blob(BlobError::DiskFull { .. } | BlobError::Busy { .. }) => {
                 ErrorCode::Unavailable
             }
+            Self::Import(ImportError::OtherWorkspace { .. }) => ErrorCode::Refused,
+            Self::Import(ImportError::Bundle(_) | ImportError::Sealed(_)) => ErrorCode::Invalid,
             Self::Home(_)
+            | Self::Export(_)
+            | Self::Import(_)
             | Self::Store(_)
             | Self::Write(_)
             | Self::Blob(_)
@@ -201,6 +210,9 @@ impl Error {
                 "`runmesh members` lists all, with their ids"
             }
             Self::Members(MembersError::NoSuchTicket(_)) => "`runmesh members` lists open tickets",
+            Self::Import(ImportError::OtherWorkspace { .. }) => {
+                "join its workspace first: `runmesh join --unmet TICKET`, then import it again"
+            }
             Self::NobodyConnected => "`runmesh peers` says why",
             Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => {
                 "it goes on by itself; `runmesh peers` says how far it is"

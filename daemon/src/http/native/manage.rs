@@ -47,9 +47,13 @@ pub(super) async fn invite(
 }
 
 pub(super) async fn join(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Joined>, Error> {
-    let JoinRequest { ticket, leave_behind } = read(&body)?;
+    let JoinRequest { ticket, leave_behind, unmet } = read(&body)?;
     let ticket: Ticket = ticket.trim().parse()?;
-    let joined = mesh(&app)?.join(&app.home, &ticket, leave_behind).await?;
+    let mesh = mesh(&app)?;
+    let joined = match unmet {
+        false => mesh.join(&app.home, &ticket, leave_behind).await?,
+        true => mesh.join_unmet(&app.home, &ticket, leave_behind).await?,
+    };
     Ok(Json(Joined {
         workspace: Named { id: joined.workspace, name: joined.name },
         through: Named { id: joined.through, name: joined.through_name },

@@ -4,6 +4,7 @@
 //! request that names another device is refused, whatever it asks.
 
 mod artifacts;
+mod bundles;
 mod conflicts;
 mod curves;
 mod error;
@@ -25,7 +26,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use runmesh_core::api::{DEVICE_HEADER, ROOT};
 use runmesh_core::ids::DeviceId;
@@ -75,6 +76,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/members/revoke", post(members::revoke))
         .route("/recovery", get(members::recovery).delete(members::forget_recovery))
         .route("/join", post(manage::join))
+        .route("/bundle/export", post(bundles::export))
+        .route("/bundle/import", put(bundles::import))
+        .route("/bundle/inspect", put(bundles::inspect))
         .route("/sync", post(manage::sync))
         .route("/doctor", get(manage::doctor))
         .route("/doctor/rebuild", post(manage::rebuild))

@@ -48,6 +48,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
             traffic: traffic(app),
             peers: peers(app),
             warnings: warnings(app, snapshot)?,
+            watched: app.config.watch_dir.as_deref().map(|folder| app.watch.status(folder)),
         }))
     })
     .await
