@@ -41,7 +41,7 @@ const SEARCHES: [(&str, &str, &str); 9] = [
     ("50 sorted by a param of 97 values", "", "params.param_7"),
     ("scan: LIKE '%...%' that no tag matches", "tags.tag_1 LIKE '%x%'", ""),
     ("scan: status that no run has", "attributes.status = 'FAILED'", ""),
-    ("scan: a tag's value that is another", "tags.tag_2 NOT IN ('x') AND tags.tag_2 = 'y'", ""),
+    ("scan: a tag's value that is another", "tags.tag_2 != 'x' AND tags.tag_1 LIKE '%y%'", ""),
 ];
 
 fn median(mut took: Vec<Duration>) -> Duration {
@@ -49,7 +49,8 @@ fn median(mut took: Vec<Duration>) -> Duration {
     took[took.len() / 2]
 }
 
-fn search(reader: &StoreReader, query: &RunQuery) -> Outcome<(Duration, usize)> {
+/// The first time, which may read columns into memory, the median of all, and how many were found.
+fn search(reader: &StoreReader, query: &RunQuery) -> Outcome<(Duration, Duration, usize)> {
     let mut took = Vec::with_capacity(TIMES);
     let mut found = 0;
     for _ in 0..TIMES {
@@ -57,7 +58,7 @@ fn search(reader: &StoreReader, query: &RunQuery) -> Outcome<(Duration, usize)> 
         found = search_runs(&reader.snapshot()?, query)?.runs.len();
         took.push(started.elapsed());
     }
-    Ok((median(took), found))
+    Ok((took[0], median(took), found))
 }
 
 /// Reads all runs, a thousand at a time, each page from where the last ended.
@@ -97,9 +98,13 @@ fn main() -> Outcome<()> {
         let order: Vec<&str> = Some(order).filter(|order| !order.is_empty()).into_iter().collect();
         let clauses = parse_filter(&RUNS, filter)?;
         let query = RunQuery { clauses, order: parse_order(&RUNS, &order)?, ..all.clone() };
-        let (took, found) = search(&reader, &query)?;
+        let (first, took, found) = search(&reader, &query)?;
         let rate = runs as f64 / took.as_secs_f64();
-        println!("{title:44} {:9.3} ms, {found} found; {rate:.0} runs/s", took.as_secs_f64() * 1e3);
+        println!(
+            "{title:44} {:9.3} ms, {found} found; {rate:.0} runs/s; the first time {:.1} ms",
+            took.as_secs_f64() * 1e3,
+            first.as_secs_f64() * 1e3
+        );
     }
     let (took, found) = pages(&reader, &all)?;
     let rate = found as f64 / took.as_secs_f64();

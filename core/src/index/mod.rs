@@ -3,6 +3,7 @@
 mod document_index;
 pub(crate) mod fields;
 mod lookup;
+pub(crate) mod run_changes;
 mod run_index;
 mod trace_index;
 pub mod trace_key;

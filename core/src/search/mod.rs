@@ -8,6 +8,7 @@
 //! reading every row, filtering, sorting and slicing, whichever way the index was walked.
 
 mod candidates;
+mod column_filter;
 mod column_range;
 mod condition;
 mod documents;
@@ -21,6 +22,9 @@ mod models;
 mod order;
 mod pattern;
 mod row_cursor;
+mod run_choice;
+mod run_column;
+mod run_columns;
 mod run_datasets;
 mod run_rows;
 mod run_view;
@@ -46,6 +50,7 @@ pub use logged_models::{
 pub use models::{MODEL_VERSIONS, ModelAttribute, REGISTERED_MODELS, VersionAttribute};
 pub use order::{Order, parse_order};
 pub use pattern::Pattern;
+pub use run_columns::RunColumns;
 pub use run_datasets::{DatasetUse, dataset_uses};
 pub use runs::{RunPage, RunQuery, ViewType, count_runs, find_runs, search_runs};
 pub use schema::{

@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase};
 
 use super::*;
 use crate::ids::{ExperimentId, RunId};
-use crate::index::RunIndex;
+use crate::index::{RunIndex, run_changes};
 use crate::rows::{
     DatasetInput, KeyValue, Lifecycle, Metric, MetricContext, Point, RunRow, RunStatus,
 };
@@ -19,18 +19,26 @@ const CONTEXT_TAG: &str = "used.for";
 /// The database must outlive its snapshots.
 fn holding(rows: &[RunRow]) -> Result<(Database, Snapshot), StoreError> {
     let db = Database::builder().create_with_backend(InMemoryBackend::new())?;
+    put(&db, rows)?;
+    let snapshot = Snapshot::new(db.begin_read()?);
+    Ok((db, snapshot))
+}
+
+fn put(db: &Database, rows: &[RunRow]) -> Result<(), StoreError> {
     let txn = db.begin_write()?;
+    crate::store::tables::create_all(&txn)?;
     {
         let mut index = RunIndex::open(&txn)?;
+        let mut numbers = Vec::new();
         for row in rows {
             let number = index.assign(&row.id)?;
             let old = index.row(number)?;
             index.put(number, old.as_ref(), row)?;
+            numbers.push(number);
         }
+        run_changes::note(&txn, numbers.into_iter())?;
     }
-    txn.commit()?;
-    let snapshot = Snapshot::new(db.begin_read()?);
-    Ok((db, snapshot))
+    Ok(txn.commit()?)
 }
 
 /// What a search is defined to answer, written without a thought of the index.
@@ -325,7 +333,7 @@ fn read_in_pages(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn the_index_answers_what_reading_every_row_does(
         rows in rows(), queries in prop::collection::vec(query(), 40),
@@ -358,6 +366,56 @@ proptest! {
         let mut snapshots = || Snapshot::new(db.begin_read().expect("memory does not fail"));
         let runs = read_in_pages(&mut snapshots, &query, limit).expect("memory does not fail");
         prop_assert_eq!(shown(&RunPage { runs, ..RunPage::default() }), shown(&whole));
+    }
+
+    #[test]
+    fn columns_in_memory_answer_what_reading_every_row_does(
+        rows in rows(),
+        steps in prop::collection::vec((prop::collection::vec(query(), 4), 0usize..12), 1..8),
+        limit in 1usize..5,
+    ) {
+        let db = Database::builder()
+            .create_with_backend(InMemoryBackend::new())
+            .expect("memory does not fail");
+        let columns = std::sync::Arc::new(RunColumns::eager());
+        let mut snapshots = || {
+            let txn = db.begin_read().expect("memory does not fail");
+            Snapshot::with_columns(txn, std::sync::Arc::clone(&columns))
+        };
+        put(&db, &[]).expect("memory does not fail");
+        let mut held = Vec::<RunRow>::new();
+        let mut older: Option<(Snapshot, Vec<RunRow>)> = None;
+        for (at, (queries, changes)) in steps.into_iter().enumerate() {
+            for row in rows.iter().cycle().skip(at * 7).take(changes.min(rows.len())) {
+                // A run that is there takes what another says.
+                let row = match held.iter().position(|other| other.id == row.id) {
+                    Some(found) => {
+                        let row = RunRow { id: row.id, ..rows[(found + at) % rows.len()].clone() };
+                        held[found] = row.clone();
+                        row
+                    }
+                    None => {
+                        held.push(row.clone());
+                        row.clone()
+                    }
+                };
+                put(&db, &[row]).expect("memory does not fail");
+            }
+            for query in queries {
+                let page = search_runs(&snapshots(), &query).expect("memory does not fail");
+                prop_assert_eq!(shown(&page), shown(&reference(&held, &query)), "{:?}", query);
+                let whole = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
+                let query = RunQuery { offset: 0, ..query };
+                let runs = read_in_pages(&mut snapshots, &query, limit).expect("memory");
+                let page = RunPage { runs, ..RunPage::default() };
+                prop_assert_eq!(shown(&page), shown(&reference(&held, &whole)), "{:?}", query);
+                if let Some((snapshot, held)) = &older {
+                    let page = search_runs(snapshot, &query).expect("memory does not fail");
+                    prop_assert_eq!(shown(&page), shown(&reference(held, &query)));
+                }
+            }
+            older = Some((snapshots(), held.clone()));
+        }
     }
 
     #[test]
@@ -427,6 +485,7 @@ fn many_runs_are_found_in_order_by_every_plan() -> Result<(), StoreError> {
     };
     let rows: Vec<RunRow> = (0..6_000).map(row).collect();
     let (db, snapshot) = holding(&rows)?;
+    let columns = std::sync::Arc::new(RunColumns::default());
     for filter in [
         "",
         "params.depth = '1'",
@@ -460,6 +519,10 @@ fn many_runs_are_found_in_order_by_every_plan() -> Result<(), StoreError> {
                 let page = search_runs(&snapshot, &query)?;
                 let same = shown(&page) == shown(&reference(&rows, &query));
                 assert!(same, "{filter:?} {order:?} {offset} {limit}");
+                let columns = std::sync::Arc::clone(&columns);
+                let snapshot = Snapshot::with_columns(db.begin_read()?, columns);
+                let same = shown(&search_runs(&snapshot, &query)?) == shown(&page);
+                assert!(same, "{filter:?} {order:?} {offset} {limit} from columns");
             }
             let query = RunQuery {
                 experiments: vec![ExperimentId(1)],

@@ -100,7 +100,7 @@ impl<'a> RunView<'a> {
         Ok(key)
     }
 
-    fn value(
+    pub(super) fn value(
         &self,
         field: &Field<RunAttribute>,
         query: &RunQuery,
@@ -143,14 +143,15 @@ const fn cut_short() -> StoreError {
     damaged(postcard::Error::DeserializeUnexpectedEnd)
 }
 
-enum Value<'a> {
+/// What a run has in a field.
+pub(super) enum Value<'a> {
     Number(Option<f64>),
     Integer(Option<i64>),
     Text(Option<Cow<'a, str>>),
 }
 
 impl<'a> Value<'a> {
-    fn text(text: Option<&'a str>) -> Self {
+    pub(super) fn text(text: Option<&'a str>) -> Self {
         Self::Text(text.map(Cow::Borrowed))
     }
 }

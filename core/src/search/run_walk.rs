@@ -13,11 +13,15 @@
 //! sorted. So whatever the data, a search costs a few times the better way at most.
 //!
 //! Without such a column, all that the clauses leave are read and sorted.
+//!
+//! What costs more than a page of the latest runs does goes on from columns in memory
+//! ([`RunChoice`]), if the snapshot has them.
 
 use std::collections::VecDeque;
 
 use super::candidates::{Candidates, RunSet};
 use super::column_range::{ColumnRange, Indexed, Keys};
+use super::run_choice::RunChoice;
 use super::run_rows::{RowReader, RunRows};
 use super::run_view::RunView;
 use super::runs::RunQuery;
@@ -28,7 +32,7 @@ use crate::index::value_key::ReadKey;
 use crate::store::{Snapshot, StoreError};
 
 /// How many keys can be read in the time that finding and checking a row takes.
-const ROW_KEYS: u64 = 6;
+pub(super) const ROW_KEYS: u64 = 6;
 /// So many keys of a clause are read at a time.
 const READ_KEYS: u64 = 256;
 
@@ -58,6 +62,8 @@ pub(super) struct RunWalk<'a> {
     candidates: Candidates,
     /// What the walk has cost, in keys.
     spent: u64,
+    /// What it may cost before it goes on from columns in memory.
+    limit: u64,
     /// Runs up to this place in the order were returned already.
     after: Option<Vec<u8>>,
     /// Runs found, the next at the end.
@@ -78,6 +84,8 @@ enum Source {
     Numbers(Vec<u32>),
     /// In the right order but for ties, or in any.
     Keys { keys: Keys, sorted: bool, conditions: Vec<Condition>, next: Option<ReadKey> },
+    /// In the right order but for ties.
+    Choice(Box<RunChoice>),
 }
 
 impl<'a> RunWalk<'a> {
@@ -97,8 +105,13 @@ impl<'a> RunWalk<'a> {
             steps: VecDeque::new(),
             candidates: Candidates::default(),
             spent: 0,
+            limit: 0,
             after: query.after.clone(),
             found: Vec::new(),
+        };
+        walk.limit = match snapshot.columns() {
+            Some(columns) => columns.walk_keys(walk.wanted),
+            None => u64::MAX,
         };
         walk.choose_steps()?;
         Ok(walk)
@@ -127,8 +140,8 @@ impl<'a> RunWalk<'a> {
                 self.walk_rest(resumed.map(<[u8]>::to_vec), None)
             }
             Indexed::Not => {
-                let numbers = self.all_candidates()?;
-                self.steps.push_back(Step::of(Source::Numbers(numbers)));
+                let source = self.all_candidates()?;
+                self.steps.push_back(Step::of(source));
                 Ok(())
             }
         }
@@ -190,32 +203,70 @@ impl<'a> RunWalk<'a> {
         Ok(())
     }
 
-    /// All runs that the clauses leave, as far as the one tells that is read to its end first.
-    fn all_candidates(&mut self) -> Result<Vec<u32>, StoreError> {
+    /// All runs that the clauses leave, as far as the one tells that is read to its end first; or
+    /// those that columns in memory choose, if that would take long.
+    fn all_candidates(&mut self) -> Result<Source, StoreError> {
         let mut candidates = std::mem::take(&mut self.candidates);
         if candidates.is_read() {
             candidates = Candidates::of(self.snapshot, self.experiment, with_default(Vec::new()))?;
         }
-        while !candidates.read(READ_KEYS)? {}
-        Ok(candidates.left().map_or_else(Vec::new, |(left, _)| left.iter().collect()))
+        while !candidates.read(READ_KEYS)? {
+            if candidates.keys_read() > self.limit
+                && let Some(choice) = self.choice()?
+            {
+                return Ok(Source::Choice(choice));
+            }
+        }
+        let left = candidates.left().map_or_else(Vec::new, |(left, _)| left.iter().collect());
+        Ok(Source::Numbers(left))
+    }
+
+    /// Has columns in memory choose all that was not returned yet, if they can.
+    fn goes_on_from_columns(&mut self) -> Result<bool, StoreError> {
+        let Some(choice) = self.choice()? else { return Ok(false) };
+        self.found.clear();
+        self.candidates = Candidates::default();
+        self.steps = VecDeque::from([Step::of(Source::Choice(choice))]);
+        Ok(true)
+    }
+
+    /// What comes next, by columns in memory. They are asked once.
+    fn choice(&mut self) -> Result<Option<Box<RunChoice>>, StoreError> {
+        if self.limit == u64::MAX {
+            return Ok(None);
+        }
+        self.limit = u64::MAX;
+        let after = self.after.as_deref();
+        let (snapshot, query) = (self.snapshot, self.query);
+        let choice = RunChoice::open(snapshot, query, self.experiment, after, self.wanted)?;
+        Ok(choice.map(Box::new))
     }
 
     /// The next run, in order.
     pub(super) fn next_found(&mut self) -> Result<Option<Found>, StoreError> {
-        while self.found.is_empty() {
+        'steps: while self.found.is_empty() {
             let Some(mut step) = self.steps.pop_front() else { return Ok(None) };
-            let Some(group) = step.next_group(&mut self.spent)? else { continue };
+            let Some(group) = step.next_group(self)? else { continue };
             if let Some(left) = self.cheaper_than_walking() {
                 // All that was not returned yet is in there, this group too.
                 self.steps = VecDeque::from([Step::of(Source::Numbers(left))]);
                 self.candidates = Candidates::default();
                 continue;
             }
+            if step.without.is_some() || (step.is_of_keys() && self.spent > self.limit) {
+                // As above.
+                if self.goes_on_from_columns()? {
+                    continue;
+                }
+            }
             step.meet(self.snapshot, self.experiment)?;
             for number in group {
                 if self.candidates.may_be(number) && !step.met.contains(number) {
                     self.check(number)?;
                     self.race()?;
+                }
+                if step.is_of_keys() && self.spent > self.limit && self.goes_on_from_columns()? {
+                    continue 'steps;
                 }
             }
             self.found.sort_unstable_by(|a, b| b.cmp(a));
@@ -279,12 +330,19 @@ impl Step {
         Ok(())
     }
 
-    /// The next runs among which the order is not known yet: those of one value. Adds how many
-    /// keys were read for them.
-    fn next_group(&mut self, keys_read: &mut u64) -> Result<Option<Vec<u32>>, StoreError> {
+    const fn is_of_keys(&self) -> bool {
+        matches!(self.source, Source::Keys { .. })
+    }
+
+    /// The next runs among which the order is not known yet: those of one value. Notes what that
+    /// cost the walk.
+    fn next_group(&mut self, walk: &mut RunWalk<'_>) -> Result<Option<Vec<u32>>, StoreError> {
         let (keys, sorted, conditions, next) = match &mut self.source {
             Source::Numbers(numbers) if numbers.is_empty() => return Ok(None),
             Source::Numbers(numbers) => return Ok(Some(std::mem::take(numbers))),
+            Source::Choice(choice) => {
+                return choice.next_group(walk.snapshot, walk.query, walk.experiment);
+            }
             Source::Keys { keys, sorted, conditions, next } => (keys, *sorted, conditions, next),
         };
         let mut group = Vec::new();
@@ -294,7 +352,12 @@ impl Step {
                 *next = Some(key);
                 break;
             }
-            *keys_read += 1;
+            walk.spent += 1;
+            if group.is_empty() && walk.spent > walk.limit {
+                // Maybe there is a better way.
+                *next = Some(key);
+                return Ok(Some(group));
+            }
             if conditions.iter().all(|asked| asked.holds_for_told(key.told()) != Some(false)) {
                 group.push(key.run_number());
                 first.get_or_insert(key);

@@ -16,7 +16,7 @@ use super::tables::{ARTIFACTS, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, SERIES};
 use crate::clock::Clock;
 use crate::edit::{Edit, TimedEdit};
 use crate::ids::{BlobHash, DocumentId, DocumentKind, ExperimentId, RunId};
-use crate::index::{DocumentIndex, RunIndex, TraceIndex, fields};
+use crate::index::{DocumentIndex, RunIndex, TraceIndex, fields, run_changes};
 use crate::rows::{ExperimentRow, Metric, MetricContext, Point, RunRow};
 use crate::series;
 use crate::trace::{TracePart, TraceState};
@@ -47,6 +47,8 @@ pub(super) struct Batch<'txn> {
     dirty_runs: BTreeMap<u32, Dirty<RunRow>>,
     /// Runs that ended in this batch: their rows are not likely to change again.
     ended: Vec<u32>,
+    /// Runs whose rows were put before [`Batch::flush`].
+    put_ahead: Vec<u32>,
     dirty_experiments: BTreeMap<u64, Dirty<ExperimentRow>>,
     /// Points that are not sealed, by (run number, series number).
     unsealed: BTreeMap<(u32, u32), Vec<Point>>,
@@ -69,6 +71,7 @@ impl<'txn> Batch<'txn> {
             run_numbers: HashMap::new(),
             dirty_runs: BTreeMap::new(),
             ended: Vec::new(),
+            put_ahead: Vec::new(),
             dirty_experiments: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             unsealed_chunk: 0,
@@ -80,6 +83,8 @@ impl<'txn> Batch<'txn> {
         for (number, row) in &self.dirty_runs {
             self.runs.put(*number, row.old.as_ref(), &row.new)?;
         }
+        let changed = self.dirty_runs.keys().chain(&self.put_ahead);
+        run_changes::note(self.txn, changed.copied())?;
         for (id, row) in &self.dirty_experiments {
             let name_key = |row: &ExperimentRow| (row.name.clone(), row.created.0);
             let (old, new) = (row.old.as_ref().map(name_key), name_key(&row.new));
@@ -108,6 +113,7 @@ impl<'txn> Batch<'txn> {
         while let Some(number) = self.ended.pop() {
             if let Some(row) = self.dirty_runs.remove(&number) {
                 self.runs.put(number, row.old.as_ref(), &row.new)?;
+                self.put_ahead.push(number);
                 return Ok(true);
             }
         }

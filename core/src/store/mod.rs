@@ -40,6 +40,7 @@ use crate::edit::{Edit, TimedEdit};
 use crate::edit_log::EditLog;
 use crate::ids::{ActorId, BlobHash, DeviceId, DocumentId, Incarnation, JournalId, WorkspaceId};
 use crate::membership::{self, Membership};
+use crate::search::RunColumns;
 
 /// Seal when the unsealed edits take this many bytes.
 pub const SEAL_BYTES: u64 = 256 << 10;
@@ -90,6 +91,8 @@ pub struct Birth {
 /// One workspace on disk, to be written by one owner.
 pub struct Store {
     database: Arc<Database>,
+    /// What searches keep in memory.
+    columns: Arc<RunColumns>,
     log: EditLog,
     start: Start,
     actor: ActorId,
@@ -105,12 +108,13 @@ pub struct Store {
 #[derive(Clone)]
 pub struct StoreReader {
     database: Arc<Database>,
+    columns: Arc<RunColumns>,
 }
 
 impl StoreReader {
     /// What the store holds now.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot::new(self.database.begin_read()?))
+        Ok(Snapshot::with_columns(self.database.begin_read()?, Arc::clone(&self.columns)))
     }
 }
 
@@ -173,6 +177,7 @@ impl Store {
         let membership = Arc::new(Membership::default());
         let mut store = Self {
             database,
+            columns: Arc::default(),
             log,
             start,
             actor,
@@ -214,7 +219,8 @@ impl Store {
 
     /// Gives snapshots to readers.
     pub fn reader(&self) -> StoreReader {
-        StoreReader { database: Arc::clone(&self.database) }
+        let (database, columns) = (Arc::clone(&self.database), Arc::clone(&self.columns));
+        StoreReader { database, columns }
     }
 
     /// Notes, durably, that this device may serve these blobs in this workspace.

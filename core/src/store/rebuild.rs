@@ -7,6 +7,7 @@ use redb::{ReadableDatabase, WriteTransaction};
 use super::apply::{self, Applier};
 use super::journals::Journals;
 use super::{Store, StoreError, durable, meta, tables};
+use crate::index::run_changes;
 
 /// How many entries are applied before their changes are.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -28,6 +29,7 @@ impl Store {
     pub(super) fn derive_anew(&self, txn: &WriteTransaction) -> Result<u64, StoreError> {
         tables::drop_derived(txn)?;
         tables::create_all(txn)?;
+        run_changes::note_all(txn)?;
         let journals = Journals::open(txn)?;
         let mut applier = Applier::open(txn)?;
         let mut applied = 0;

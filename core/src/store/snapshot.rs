@@ -4,6 +4,7 @@
 //! came before it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
@@ -27,12 +28,15 @@ use crate::index::{Lookup, LookupKey, by_experiment, document_of, time_of};
 use crate::membership::{Membership, PlacedAct};
 use crate::operation::Operation;
 use crate::rows::{ArtifactRow, DocumentRow, ExperimentRow, MetricContext, Point, RunRow};
+use crate::search::RunColumns;
 use crate::series;
 use crate::vector::{Tip, VersionVector};
 
 /// What the store held at one moment.
 pub struct Snapshot {
     txn: ReadTransaction,
+    /// What searches of this store keep in memory, if they do.
+    columns: Option<Arc<RunColumns>>,
 }
 
 /// A journal and what of it is held here.
@@ -101,7 +105,16 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(
 impl Snapshot {
     /// What a read transaction of the store's file sees.
     pub const fn new(txn: ReadTransaction) -> Self {
-        Self { txn }
+        Self { txn, columns: None }
+    }
+
+    /// The same, with what earlier searches of this store have in memory.
+    pub(crate) const fn with_columns(txn: ReadTransaction, columns: Arc<RunColumns>) -> Self {
+        Self { txn, columns: Some(columns) }
+    }
+
+    pub(crate) fn columns(&self) -> Option<&RunColumns> {
+        self.columns.as_deref()
     }
 
     pub(crate) const fn txn(&self) -> &ReadTransaction {

@@ -55,6 +55,9 @@ pub(crate) const RUN_NUMBERS: TableDefinition<&[u8; 16], u32> =
 pub(crate) const KEYS: TableDefinition<&str, u32> = TableDefinition::new("index-keys-1");
 /// Keys that order runs by what people order by; see `index::value_key`.
 pub(crate) const VALUES: TableDefinition<&[u8], ()> = TableDefinition::new("index-values-1");
+/// The number of a commit that changed rows of runs to their numbers; see `index::run_changes`.
+pub(crate) const RUN_CHANGES: TableDefinition<u64, &[u8]> =
+    TableDefinition::new("index-run-changes-1");
 /// (logged model, run number) of every run that logged a metric of the model.
 pub(crate) const MODEL_RUNS: TableDefinition<(&str, u32), ()> =
     TableDefinition::new("index-model-runs-1");
@@ -94,6 +97,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(RUN_NUMBERS)?;
     txn.open_table(KEYS)?;
     txn.open_table(VALUES)?;
+    txn.open_table(RUN_CHANGES)?;
     txn.open_table(MODEL_RUNS)?;
     txn.open_table(DOCUMENT_ROWS)?;
     txn.open_table(LOOKUPS)?;
@@ -104,7 +108,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Drops all that is derived.
+/// Drops all that is derived, but for [`RUN_CHANGES`]: its numbers must never come again.
 pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(DOCUMENTS)?;
     txn.delete_table(CONTESTED)?;

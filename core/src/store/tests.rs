@@ -16,7 +16,7 @@ use crate::disk::Disk;
 use crate::document::{Container, DocumentEdit};
 use crate::entry::{UnverifiedEntry, verify_chain};
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
-use crate::index::{Lookup, LookupKey};
+use crate::index::{Lookup, LookupKey, run_changes};
 use crate::rows::{
     DocumentRow, ExperimentRow, KeyValue, Metric, MetricContext, Point, RunRow, RunStatus,
 };
@@ -574,6 +574,22 @@ fn a_run_that_goes_on_after_its_end_was_written_ahead_is_as_one_that_was_not() {
         .unwrap();
     let row = ann.store.reader().snapshot().unwrap().run(&run).unwrap().unwrap();
     assert_eq!((row.end_ms, row.params.len()), (Some(7), 3));
+    // What is kept in memory of runs hears of it, though it was not changed again.
+    let before = run_changes::last(ann.store.reader().snapshot().unwrap().txn()).unwrap().unwrap();
+    let renamed = RunChange { name: Some("b".to_owned()), ..RunChange::default() };
+    let rename = Action::UpdateRun { id: run, change: renamed };
+    ann.store
+        .round(|round| {
+            round.write(NOW, vec![rename])?;
+            assert!(round.work_ahead()?);
+            Ok(((), RoundEnd::Publish))
+        })
+        .unwrap();
+    let snapshot = ann.store.reader().snapshot().unwrap();
+    let number = snapshot.run_number(&run).unwrap().unwrap();
+    let last = run_changes::last(snapshot.txn()).unwrap().unwrap();
+    let changed = run_changes::between(snapshot.txn(), before, last).unwrap();
+    assert_eq!(changed, Some([number].into()));
     let vector = ann.contents().vector;
     assert_eq!(ann.contents(), ann.rebuilt_after_seal(vector));
 }

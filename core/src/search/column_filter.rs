@@ -1,0 +1,173 @@
+//! A clause, made ready to be checked against a column of many runs.
+//!
+//! Invariant: a filter keeps every run for which its clause holds; it may keep others where the
+//! column does not hold all of a text.
+
+use std::sync::Arc;
+
+use super::condition::{Condition, Relation};
+use super::run_column::{BLOCK, Blocks, Held, NAN, NO_NUMBER, RunColumn};
+use crate::index::value_key;
+
+/// Which runs of a block are kept: 1 for each, or 0.
+pub(super) type Mask = [u8; BLOCK];
+
+/// A column and what is asked of it.
+pub(super) struct ColumnFilter {
+    column: Arc<RunColumn>,
+    asked: Asked,
+}
+
+enum Asked {
+    /// Numbers from one to another, as the column has them.
+    Between(u64, u64),
+    /// Any number but this one.
+    Other(u64),
+    /// An integer that compares so.
+    Integer(Relation, f64),
+    /// Codes from one on, and how many.
+    Codes(u32, u32),
+    /// By code, 1 if it is asked for.
+    Table(Vec<u8>),
+}
+
+const NOTHING: Asked = Asked::Between(1, 0);
+
+impl ColumnFilter {
+    pub(super) fn new(column: Arc<RunColumn>, condition: &Condition, of_integers: bool) -> Self {
+        let asked = match &*column {
+            RunColumn::Numbers(_) => asked_of_numbers(condition, of_integers),
+            RunColumn::Texts(_, texts) => {
+                let mut table = vec![u8::from(condition.holds_for_text(None))];
+                table.extend((1..=texts.len() as u32).map(|code| {
+                    let (head, whole) = texts.get(code);
+                    u8::from(may_hold(condition, head, whole))
+                }));
+                codes(table)
+            }
+        };
+        Self { column, asked }
+    }
+
+    /// Leaves only the runs of a block that are asked for.
+    pub(super) fn narrow(&self, block: usize, mask: &mut Mask) {
+        match &*self.column {
+            RunColumn::Numbers(blocks) => self.narrow_numbers(blocks, block, mask),
+            RunColumn::Texts(blocks, _) => match blocks.block(block) {
+                Some(block) => self.narrow_codes(&block.values, mask),
+                None if self.keeps_code(0) => {}
+                None => mask.fill(0),
+            },
+        }
+    }
+
+    fn narrow_numbers(&self, blocks: &Blocks<u64>, block: usize, mask: &mut Mask) {
+        let Some(block) = blocks.block(block) else {
+            if !matches!(self.asked, Asked::Between(_, NO_NUMBER)) {
+                mask.fill(0);
+            }
+            return;
+        };
+        let values = &*block.values;
+        match self.asked {
+            Asked::Between(low, high) if low > high => mask.fill(0),
+            Asked::Between(low, high) => {
+                if high != NO_NUMBER && (block.most < low || block.least > high) {
+                    return mask.fill(0);
+                }
+                narrow(mask, values, |value| value.wrapping_sub(low) <= high - low);
+            }
+            Asked::Other(other) => {
+                narrow(mask, values, |value| value != other && value != NO_NUMBER);
+            }
+            Asked::Integer(relation, asked) => narrow(mask, values, |value| {
+                let integer = value_key::from_integer(value.to_be_bytes());
+                value != NO_NUMBER && relation.holds(integer as f64, asked)
+            }),
+            Asked::Codes(..) | Asked::Table(_) => unreachable!("they are of texts"),
+        }
+    }
+
+    fn narrow_codes(&self, values: &[u32; BLOCK], mask: &mut Mask) {
+        match &self.asked {
+            Asked::Codes(from, count) => {
+                narrow(mask, values, |code| code.wrapping_sub(*from) < *count);
+            }
+            Asked::Table(table) => {
+                for (kept, code) in mask.iter_mut().zip(values) {
+                    *kept &= table[*code as usize];
+                }
+            }
+            _ => unreachable!("they are of numbers"),
+        }
+    }
+
+    fn keeps_code(&self, code: u32) -> bool {
+        match &self.asked {
+            Asked::Codes(from, count) => code.wrapping_sub(*from) < *count,
+            Asked::Table(table) => table[code as usize] == 1,
+            _ => unreachable!("they are of numbers"),
+        }
+    }
+}
+
+/// One loop without branches, which compilers turn into operations on many values at once.
+fn narrow<T: Copy>(mask: &mut Mask, values: &[T; BLOCK], holds: impl Fn(T) -> bool) {
+    for (kept, value) in mask.iter_mut().zip(values) {
+        *kept &= u8::from(holds(*value));
+    }
+}
+
+fn asked_of_numbers(condition: &Condition, of_integers: bool) -> Asked {
+    let (relation, asked) = match condition {
+        Condition::IsNull => return Asked::Between(NO_NUMBER, NO_NUMBER),
+        Condition::IsNotNull => return Asked::Between(0, NAN),
+        Condition::Number(relation, asked) => (*relation, *asked),
+        _ => return NOTHING,
+    };
+    if of_integers {
+        return Asked::Integer(relation, asked);
+    }
+    let number = |value| u64::from_be_bytes(value_key::number(value));
+    let (least, most) = (number(f64::NEG_INFINITY), number(f64::INFINITY));
+    if asked.is_nan() {
+        // It only differs from all.
+        return if relation == Relation::NotEqual { Asked::Between(0, NAN) } else { NOTHING };
+    }
+    let place = number(asked);
+    match relation {
+        Relation::Equal => Asked::Between(place, place),
+        Relation::NotEqual => Asked::Other(place),
+        Relation::Less => Asked::Between(least, place - 1),
+        Relation::LessOrEqual => Asked::Between(least, place),
+        Relation::Greater => Asked::Between(place + 1, most),
+        Relation::GreaterOrEqual => Asked::Between(place, most),
+    }
+}
+
+/// Whether what is known of a text allows that a condition holds for it.
+fn may_hold(condition: &Condition, head: &[u8], whole: bool) -> bool {
+    if whole {
+        return std::str::from_utf8(head).is_ok_and(|text| condition.holds_for_text(Some(text)));
+    }
+    let has_head = |asked: &String| Held::text(asked) == Held::Text(head, false);
+    match condition {
+        Condition::Equal(asked) => has_head(asked),
+        Condition::In(asked) => asked.iter().any(has_head),
+        Condition::IsNull | Condition::Number(..) => false,
+        Condition::Like(_)
+        | Condition::NotEqual(_)
+        | Condition::NotIn(_)
+        | Condition::IsNotNull => true,
+    }
+}
+
+/// Codes that follow one another are checked faster than by a table.
+fn codes(table: Vec<u8>) -> Asked {
+    let from = table.iter().position(|kept| *kept == 1).unwrap_or(table.len());
+    let count = table[from..].iter().take_while(|kept| **kept == 1).count();
+    match table[from + count..].contains(&1) {
+        true => Asked::Table(table),
+        false => Asked::Codes(from as u32, count as u32),
+    }
+}
