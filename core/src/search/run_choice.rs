@@ -2,7 +2,7 @@
 //!
 //! All runs are looked at, a block at a time, and those that sort first are kept: some at first, and
 //! more each time that these were not enough. So what a search costs goes with the experiment's
-//! size, at about a nanosecond a run and clause, and not with how rare or how late what it finds is.
+//! size, at a few nanoseconds a run and clause, and not with how rare or how late what it finds is.
 //!
 //! Invariants: every run for which the clauses hold is chosen, in the right order but for ties,
 //! which are in one group; others may be chosen too, for whoever reads the rows to leave out.
