@@ -3,6 +3,7 @@
 pub mod app;
 pub mod blobs;
 pub mod bundle;
+mod causes;
 pub mod config;
 pub mod daemon;
 pub mod doctor;

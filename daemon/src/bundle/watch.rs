@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::import::import;
 use crate::app::App;
-use crate::mesh::chain;
+use crate::causes::with_causes;
 
 /// How often the folder is listed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -170,7 +170,7 @@ struct Taken {
 fn take(app: &Arc<App>, name: &str, path: &Path) -> Taken {
     let outcome = File::open(path)
         .map_err(|error| error.to_string())
-        .and_then(|file| import(app, file).map_err(|error| chain(&error)));
+        .and_then(|file| import(app, file).map_err(|error| with_causes(&error)));
     match outcome {
         Ok(report) if report.is_complete() => {
             let said = format!("{name} brought {}", brought(&report));

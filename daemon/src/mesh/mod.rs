@@ -39,6 +39,7 @@ use self::link::{Link, LinkError};
 pub use self::members::{MembersError, NewTicket};
 pub use self::status::{PeerStatus, Synced};
 use crate::blobs::{self, Fetcher, Wanted};
+use crate::causes::with_causes;
 use crate::home::Home;
 use crate::now;
 use crate::workspace::Workspace;
@@ -436,7 +437,7 @@ impl Inner {
             Err(LinkError::Replaced) => {}
             Err(error) => {
                 tracing::debug!(peer = %device.short(), error = &error as &dyn std::error::Error, "session ended");
-                self.failed(device, Some(chain(&error)));
+                self.failed(device, Some(with_causes(&error)));
             }
         }
         self.moved();
@@ -517,16 +518,4 @@ fn stays(dialer: DeviceId, age: Duration, other_dialer: DeviceId) -> bool {
 fn reachable_at(device: &DeviceId, addresses: &[SocketAddr]) -> Option<EndpointAddr> {
     let address = EndpointAddr::new(endpoint_id(device)?);
     Some(addresses.iter().fold(address, |address, at| address.with_ip_addr(*at)))
-}
-
-/// An error and its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::python;
 use crate::WriteError;
+use crate::causes::with_causes;
 
 /// Why a request failed, by MLflow's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl ApiError {
 
     /// The failure of a layer below, with all that caused it: who runs the daemon also uses it.
     pub(crate) fn with_causes(code: ErrorCode, error: &(dyn std::error::Error + 'static)) -> Self {
-        let message = chain(error);
+        let message = with_causes(error);
         tracing::warn!("{}: {message}", code.wire().0);
         Self::new(code, message)
     }
@@ -235,12 +236,6 @@ fn list_of_changes(changes: &[ParamChange]) -> String {
     };
     let changes: Vec<String> = changes.iter().map(change).collect();
     format!("[{}]", changes.join(", "))
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl From<StoreError> for ApiError {

@@ -20,8 +20,8 @@ use super::error::Error;
 use super::{manage, read};
 use crate::app::App;
 use crate::bundle::{self, Asked, ImportError, Plan};
+use crate::causes::with_causes;
 use crate::config::BlobPolicy;
-use crate::mesh::chain;
 
 /// How much is written at a time.
 const PIECE_BYTES: usize = 64 << 10;
@@ -48,9 +48,9 @@ pub(super) async fn export(State(app): State<Arc<App>>, body: Bytes) -> Result<R
         let failed = pieces.clone();
         let out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
         if let Err(error) = plan.write(out) {
-            tracing::warn!("a bundle was not written whole: {}", chain(&error));
+            tracing::warn!("a bundle was not written whole: {}", with_causes(&error));
             // Breaks the download off, so that nobody takes it for whole.
-            let _ = failed.blocking_send(Err(io::Error::other(chain(&error))));
+            let _ = failed.blocking_send(Err(io::Error::other(with_causes(&error))));
         }
     });
     let stream = futures_util::stream::poll_fn(move |context| written.poll_recv(context));

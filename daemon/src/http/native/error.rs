@@ -14,6 +14,7 @@ use runmesh_core::ticket::TicketError;
 use crate::WriteError;
 use crate::blobs::{BlobError, NotFetched};
 use crate::bundle::{ExportError, ImportError};
+use crate::causes::with_causes;
 use crate::home::HomeError;
 use crate::mesh::{JoinError, MembersError};
 
@@ -253,15 +254,4 @@ impl IntoResponse for Error {
         let body = ErrorBody { error: ApiError { code, message, hint } };
         (status(code), Json(body)).into_response()
     }
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
