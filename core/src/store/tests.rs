@@ -11,7 +11,9 @@ mod traces;
 
 use super::*;
 use crate::act::{Cuts, Role, workspace_id};
-use crate::action::{Action, ExperimentChange, LogBatch, NewRun, Outcome, Refusal, RunChange};
+use crate::action::{
+    Action, ExperimentChange, LogBatch, NewRun, NewSemver, NewVersion, Outcome, Refusal, RunChange,
+};
 use crate::disk::Disk;
 use crate::document::{Container, DocumentEdit};
 use crate::entry::{UnverifiedEntry, verify_chain};
@@ -592,6 +594,23 @@ fn a_run_that_goes_on_after_its_end_was_written_ahead_is_as_one_that_was_not() {
     assert_eq!(changed, Some([number].into()));
     let vector = ann.contents().vector;
     assert_eq!(ann.contents(), ann.rebuilt_after_seal(vector));
+}
+
+/// A version that makes its model if there is none.
+fn new_version(id: u8, name: &str, semver: NewSemver) -> NewVersion {
+    NewVersion {
+        id: [id; 16],
+        model: name.to_owned(),
+        create_model: true,
+        source: format!("s3://models/{id}"),
+        storage: None,
+        run_id: String::new(),
+        run_link: String::new(),
+        logged_model: String::new(),
+        tags: Vec::new(),
+        description: None,
+        semver,
+    }
 }
 
 /// Every write and every sync of the scenario fails once, on either file; then the power goes.

@@ -110,19 +110,7 @@ impl Mesh {
         leave_behind: bool,
     ) -> Result<Joined, JoinError> {
         let inner = &self.inner;
-        if ticket.workspace == inner.workspace.id() {
-            return Err(JoinError::AlreadyIn);
-        }
-        if ticket.expires_ms != 0 && now().0 >= ticket.expires_ms {
-            return Err(JoinError::Expired);
-        }
-        let act = ActKind::join(
-            &ticket.signing_key(),
-            &ticket.workspace,
-            &inner.device,
-            inner.name.clone(),
-        );
-        let candidate = Workspace::candidate(home, ticket.workspace, act)?.into_workspace();
+        let candidate = self.candidate(home, ticket)?;
         let is_member = |held: &Workspace| {
             let members = held.snapshot().and_then(|snapshot| snapshot.membership());
             members.is_ok_and(|members| members.role(&inner.device).is_some())
@@ -173,14 +161,8 @@ impl Mesh {
         })
     }
 
-    /// Joins the workspace of a ticket without meeting anybody: the join is in this device's
-    /// journal, and counts with every member that gets it in a bundle or a session.
-    pub async fn join_unmet(
-        &self,
-        home: &Home,
-        ticket: &Ticket,
-        leave_behind: bool,
-    ) -> Result<Joined, JoinError> {
+    /// The store of a ticket's workspace, in which this device's journal starts with its join.
+    fn candidate(&self, home: &Home, ticket: &Ticket) -> Result<Workspace, JoinError> {
         let inner = &self.inner;
         if ticket.workspace == inner.workspace.id() {
             return Err(JoinError::AlreadyIn);
@@ -194,7 +176,19 @@ impl Mesh {
             &inner.device,
             inner.name.clone(),
         );
-        let candidate = Workspace::candidate(home, ticket.workspace, act)?.into_workspace();
+        Ok(Workspace::candidate(home, ticket.workspace, act)?.into_workspace())
+    }
+
+    /// Joins the workspace of a ticket without meeting anybody: the join is in this device's
+    /// journal, and counts with every member that gets it in a bundle or a session.
+    pub async fn join_unmet(
+        &self,
+        home: &Home,
+        ticket: &Ticket,
+        leave_behind: bool,
+    ) -> Result<Joined, JoinError> {
+        let inner = &self.inner;
+        let candidate = self.candidate(home, ticket)?;
         make_default_experiment(&candidate).await;
         let candidate = candidate.into_candidate().expect("nobody else has seen the candidate");
         let runs_taken = inner.workspace.switch(home, candidate, !leave_behind).await?;

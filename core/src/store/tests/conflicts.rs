@@ -2,7 +2,7 @@
 //! them, and settled.
 
 use super::*;
-use crate::action::{ModelAction, ModelChange, NewSemver, NewVersion, VersionChange, VersionName};
+use crate::action::{ModelAction, ModelChange, VersionChange, VersionName};
 use crate::conflicts::{self, Conflict, NotSettled, Subject, Take};
 use crate::document::Scalar;
 use crate::registry::{Author, Stage};
@@ -43,19 +43,7 @@ impl Device {
     }
 
     fn new_version(&mut self, id: u8, semver: NewSemver) {
-        self.models(ModelAction::Register(NewVersion {
-            id: [id; 16],
-            model: "fraud".to_owned(),
-            create_model: true,
-            source: format!("s3://models/{id}"),
-            storage: None,
-            run_id: String::new(),
-            run_link: String::new(),
-            logged_model: String::new(),
-            tags: Vec::new(),
-            description: None,
-            semver,
-        }));
+        self.models(ModelAction::Register(new_version(id, "fraud", semver)));
     }
 }
 

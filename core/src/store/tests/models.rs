@@ -1,9 +1,7 @@
 //! Stories of the model registry: registered together and while apart, promoted, brought back.
 
 use super::*;
-use crate::action::{
-    ModelAction, ModelChange, ModelRefusal, Move, NewSemver, NewVersion, VersionChange, VersionName,
-};
+use crate::action::{ModelAction, ModelChange, ModelRefusal, Move, VersionChange, VersionName};
 use crate::registry::{
     Author, Bump, Conflict, Event, EventKind, Model, Numbered, Registry, Stage, Version,
 };
@@ -37,19 +35,7 @@ impl Device {
     }
 
     fn register_as(&mut self, id: u8, name: &str, semver: NewSemver) -> Result<Version, Refusal> {
-        let row = self.on_models(ModelAction::Register(NewVersion {
-            id: [id; 16],
-            model: name.to_owned(),
-            create_model: true,
-            source: format!("s3://models/{id}"),
-            storage: None,
-            run_id: String::new(),
-            run_link: String::new(),
-            logged_model: String::new(),
-            tags: Vec::new(),
-            description: None,
-            semver,
-        }))?;
+        let row = self.on_models(ModelAction::Register(new_version(id, name, semver)))?;
         Ok(Version { row })
     }
 

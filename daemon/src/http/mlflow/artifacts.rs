@@ -294,16 +294,22 @@ pub(super) async fn list_of_run(
     read(&app, move |snapshot| list_below(snapshot, root_of(snapshot, &run_id)?, &folder)).await
 }
 
+/// What a link to a file asks, and the path in it.
+pub(super) fn asked_file(query: Option<String>) -> Result<(Message, String), ApiError> {
+    let message = Message::from_query(&query.unwrap_or_default());
+    let file = message.fields().text("path")?.ok_or_else(|| missing("path"))?;
+    let file = artifact_path::parse(file)?;
+    Ok((message, file))
+}
+
 /// Downloads a file of a run: what MLflow's own page links to.
 pub(super) async fn get_of_run(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let message = Message::from_query(&query.unwrap_or_default());
-    let fields = message.fields();
-    let file = artifact_path::parse(fields.text("path")?.ok_or_else(|| missing("path"))?)?;
-    let run_id = fields.run_id()?.to_owned();
+    let (message, file) = asked_file(query)?;
+    let run_id = message.fields().run_id()?.to_owned();
     let path = read(&app, move |snapshot| path_below(&root_of(snapshot, &run_id)?, &file));
     send(&app, path.await?, &headers).await
 }

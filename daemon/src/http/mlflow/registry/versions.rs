@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::error::ApiError;
-use super::super::message::{Fields, Message, missing};
+use super::super::message::{Fields, Message};
 use super::super::{artifact_path, artifacts, python, read, render};
 use super::models::{say_prompt, tags};
 use super::render::VersionJson;
@@ -328,10 +328,8 @@ pub(crate) async fn get_artifact(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let message = Message::from_query(&query.unwrap_or_default());
-    let fields = message.fields();
-    let file = artifact_path::parse(fields.text("path")?.ok_or_else(|| missing("path"))?)?;
-    let (_, version) = asked(&app, fields).await?;
+    let (message, file) = artifacts::asked_file(query)?;
+    let (_, version) = asked(&app, message.fields()).await?;
     let path = read(&app, move |snapshot| {
         let folder = source::proxy_path(snapshot, version.storage())?;
         artifact_path::parse(&format!("{folder}/{file}"))
