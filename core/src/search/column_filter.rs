@@ -49,6 +49,14 @@ impl ColumnFilter {
         Self { column, asked }
     }
 
+    /// Whether it keeps no run for which its clause does not hold.
+    pub(super) fn is_exact(&self) -> bool {
+        match &*self.column {
+            RunColumn::Numbers(_) => true,
+            RunColumn::Texts(_, texts) => texts.are_whole(),
+        }
+    }
+
     /// Leaves only the runs of a block that are asked for.
     pub(super) fn narrow(&self, block: usize, mask: &mut Mask) {
         match &*self.column {

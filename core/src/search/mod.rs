@@ -25,7 +25,9 @@ mod row_cursor;
 mod run_choice;
 mod run_column;
 mod run_columns;
+mod run_counts;
 mod run_datasets;
+mod run_find;
 mod run_rows;
 mod run_view;
 mod run_walk;
@@ -52,7 +54,9 @@ pub use order::{Order, parse_order};
 pub use pattern::Pattern;
 pub use run_columns::RunColumns;
 pub use run_datasets::{DatasetUse, dataset_uses};
-pub use runs::{RunPage, RunQuery, ViewType, count_runs, find_runs, search_runs};
+pub use run_counts::count_runs;
+pub use run_find::{RunNumber, find_runs, read_runs};
+pub use runs::{RunPage, RunQuery, ViewType, search_runs};
 pub use schema::{
     AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,
     Schema,

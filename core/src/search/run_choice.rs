@@ -30,14 +30,14 @@ const MAX_RANKED: usize = 1 << 17;
 
 /// A place in the order, and what stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Chosen {
-    place: Place,
-    number: u32,
+pub(super) struct Chosen {
+    pub(super) place: Place,
+    pub(super) number: u32,
 }
 
 /// What comes first in the order, and the start if that comes next. Runs with one place tie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u64, u64);
+pub(super) struct Place(u64, u64);
 
 /// The runs that a query's clauses leave, in order.
 pub(super) struct RunChoice {
@@ -126,6 +126,32 @@ impl RunChoice {
         let tie = self.chosen.iter().rev().take_while(|chosen| chosen.place == place).count();
         let group = self.chosen.drain(self.chosen.len() - tie..).map(|chosen| chosen.number);
         Ok(Some(group.collect()))
+    }
+
+    /// All runs that the query finds, in order but for ties. None if some rows would have to be read
+    /// to know.
+    pub(super) fn all(
+        mut self,
+        snapshot: &Snapshot,
+        query: &RunQuery,
+        experiment: ExperimentId,
+    ) -> Result<Option<Vec<Chosen>>, StoreError> {
+        if let Some(reader) = ColumnReader::open(snapshot, experiment)? {
+            self.look_at_lifecycles(&reader, query)?;
+        }
+        let sees_lifecycles = query.view == ViewType::All || self.lifecycle.is_some();
+        let is_exact = sees_lifecycles
+            && self.filters.len() == query.clauses.len()
+            && self.filters.iter().all(ColumnFilter::is_exact)
+            && query.order.len() <= 1
+            && self.order.is_exact();
+        if !is_exact {
+            return Ok(None);
+        }
+        self.size = usize::MAX;
+        self.choose();
+        self.chosen.reverse();
+        Ok(Some(self.chosen))
     }
 
     fn look_at_lifecycles(

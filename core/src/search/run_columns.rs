@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::run_column::{Held, RunColumn};
+use super::run_counts::RunCounts;
 use super::run_rows::RunRows;
 use super::run_view::{RunView, Value};
 use super::run_walk::ROW_KEYS;
@@ -45,6 +46,7 @@ type Name = (ExperimentId, ColumnField);
 pub struct RunColumns {
     slots: Mutex<HashMap<Name, Arc<Slot>>>,
     uses: AtomicU64,
+    counts: RunCounts,
     /// Whether no walk is short enough to do without.
     eager: bool,
 }
@@ -84,6 +86,11 @@ impl RunColumns {
         let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
         let keys = wanted.saturating_mul(2 + ROW_KEYS).saturating_add(WALK_KEYS);
         if self.eager { 0 } else { keys }
+    }
+
+    /// How many runs each experiment has.
+    pub(super) const fn counts(&self) -> &RunCounts {
+        &self.counts
     }
 
     fn slot(&self, name: &Name) -> Arc<Slot> {

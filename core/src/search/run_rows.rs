@@ -31,9 +31,13 @@ impl RunRows {
     }
 
     /// Reads the head of every row, in order of arrival.
-    pub(super) fn each_head(&self, mut read: impl FnMut(&Head<'_>)) -> Result<(), StoreError> {
+    pub(super) fn each_head(
+        &self,
+        mut read: impl FnMut(u32, &Head<'_>),
+    ) -> Result<(), StoreError> {
         for item in self.table.range::<u32>(..)? {
-            read(&RunView::read(item?.1.value())?.head);
+            let (number, bytes) = item?;
+            read(number.value(), &RunView::read(bytes.value())?.head);
         }
         Ok(())
     }

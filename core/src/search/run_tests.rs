@@ -309,9 +309,24 @@ fn query() -> impl Strategy<Value = RunQuery> {
         })
 }
 
+fn found_ids(snapshot: &Snapshot, query: &RunQuery) -> Vec<RunId> {
+    let numbers = find_runs(snapshot, query).expect("the index reads");
+    let runs = read_runs(snapshot, &numbers).expect("rows read");
+    runs.iter().map(|row| row.id).collect()
+}
+
 /// By their text: NaN is not equal to itself.
 fn shown(page: &RunPage) -> String {
     format!("{:?} {}", page.runs, page.more)
+}
+
+/// What counting is defined to answer.
+fn counts(rows: &[RunRow]) -> std::collections::BTreeMap<ExperimentId, u64> {
+    let mut counts = std::collections::BTreeMap::new();
+    for row in rows.iter().filter(|row| row.lifecycle == Lifecycle::Active) {
+        *counts.entry(row.experiment).or_default() += 1;
+    }
+    counts
 }
 
 /// Reads a query page by page, each from where the last one ended.
@@ -342,7 +357,7 @@ proptest! {
         for query in queries {
             let page = search_runs(&snapshot, &query).expect("memory does not fail");
             prop_assert_eq!(shown(&page), shown(&reference(&rows, &query)), "{:?}", query);
-            let ids = find_runs(&snapshot, &query).expect("the index reads");
+            let ids = found_ids(&snapshot, &query);
             let all = RunQuery { offset: 0, limit: usize::MAX, ..query };
             let all: Vec<_> = reference(&rows, &all).runs.iter().map(|row| row.id).collect();
             prop_assert_eq!(ids, all);
@@ -409,9 +424,13 @@ proptest! {
                 let runs = read_in_pages(&mut snapshots, &query, limit).expect("memory");
                 let page = RunPage { runs, ..RunPage::default() };
                 prop_assert_eq!(shown(&page), shown(&reference(&held, &whole)), "{:?}", query);
+                let ids: Vec<_> = page.runs.iter().map(|row| row.id).collect();
+                prop_assert_eq!(found_ids(&snapshots(), &query), ids, "{:?}", query);
+                prop_assert_eq!(count_runs(&snapshots()).expect("memory"), counts(&held));
                 if let Some((snapshot, held)) = &older {
                     let page = search_runs(snapshot, &query).expect("memory does not fail");
                     prop_assert_eq!(shown(&page), shown(&reference(held, &query)));
+                    prop_assert_eq!(count_runs(snapshot).expect("memory"), counts(held));
                 }
             }
             older = Some((snapshots(), held.clone()));

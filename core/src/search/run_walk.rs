@@ -44,12 +44,6 @@ pub(super) struct Found {
     pub(super) number: u32,
 }
 
-impl Found {
-    pub(super) fn id(&self) -> RunId {
-        RunId::new(*self.sort_key.last_chunk().expect("a sort key ends in the run's id"))
-    }
-}
-
 /// The runs of one experiment that a query finds, in order.
 pub(super) struct RunWalk<'a> {
     snapshot: &'a Snapshot,

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use super::run_rows::RunRows;
 use super::run_walk::{Found, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
-use crate::ids::{ExperimentId, RunId};
+use crate::ids::ExperimentId;
 use crate::rows::{Lifecycle, RunRow};
 use crate::store::{Snapshot, StoreError};
 
@@ -118,31 +118,8 @@ pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, Sto
     Ok(page)
 }
 
-/// Finds all runs of a query, whatever its offset and limit, and returns only their ids, in order:
-/// what a table shows a part of and scrolls through.
-pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunId>, StoreError> {
-    let query = RunQuery { offset: 0, after: None, limit: usize::MAX, ..query.clone() };
-    let mut ids = Vec::new();
-    meet_in_order(snapshot, &query, |_, found| {
-        ids.push(found.id());
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(ids)
-}
-
-/// Counts the runs in use of each experiment that has any.
-pub fn count_runs(snapshot: &Snapshot) -> Result<BTreeMap<ExperimentId, u64>, StoreError> {
-    let mut counts = BTreeMap::new();
-    RunRows::open(snapshot)?.each_head(|head| {
-        if head.lifecycle == Lifecycle::Active && head.experiment != ExperimentId::NONE {
-            *counts.entry(head.experiment).or_default() += 1;
-        }
-    })?;
-    Ok(counts)
-}
-
 /// Meets the runs that a query finds, in order, until one is enough.
-fn meet_in_order(
+pub(super) fn meet_in_order(
     snapshot: &Snapshot,
     query: &RunQuery,
     mut meet: impl FnMut(&RunRows, &Found) -> Result<ControlFlow<()>, StoreError>,

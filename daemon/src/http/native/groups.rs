@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use runmesh_core::api::{Cell, Group, GroupQuery, Groups, Spread, Value};
 use runmesh_core::rows::RunRow;
-use runmesh_core::search::find_runs;
+use runmesh_core::search::{find_runs, read_runs};
 
 use super::error::Error;
 use super::table::{cell, column};
@@ -17,6 +17,8 @@ use crate::app::App;
 
 /// The most groups that are returned: those of most runs.
 const MAX_GROUPS: usize = 1_000;
+/// How many rows are in memory at a time.
+const AT_ONCE: usize = 1_000;
 /// The most metrics that one request asks for.
 const MAX_METRICS: usize = 100;
 
@@ -90,14 +92,17 @@ pub(super) async fn groups(
     query(&app, move |_, snapshot| {
         search.experiments = runs::wanted(&snapshot.experiments()?, &asked.experiments)?;
         let mut members: HashMap<String, Member> = HashMap::new();
-        for id in find_runs(snapshot, &search)? {
-            let Some(run) = snapshot.run(&id)? else { continue };
-            let value = cell(&run, kind, &key);
-            // A text and a number never stand in one column, so what they look like tells them apart.
-            let name = value.as_ref().map(|value| format!("{value:?}")).unwrap_or_default();
-            let sums = || asked.metrics.iter().map(|_| Sum::default()).collect();
-            let new = || Member { value, runs: 0, latest_ms: i64::MIN, sums: sums() };
-            members.entry(name).or_insert_with(new).add(&run, &asked.metrics);
+        let found = find_runs(snapshot, &search)?;
+        for part in found.chunks(AT_ONCE) {
+            for run in &read_runs(snapshot, part)? {
+                let value = cell(run, kind, &key);
+                // A text and a number never stand in one column, so what they look like tells them
+                // apart.
+                let name = value.as_ref().map(|value| format!("{value:?}")).unwrap_or_default();
+                let sums = || asked.metrics.iter().map(|_| Sum::default()).collect();
+                let new = || Member { value, runs: 0, latest_ms: i64::MIN, sums: sums() };
+                members.entry(name).or_insert_with(new).add(run, &asked.metrics);
+            }
         }
         Ok(Json(largest(members)))
     })

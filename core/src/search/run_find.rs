@@ -1,0 +1,72 @@
+//! All runs of a query at once, by their numbers: what a table shows a part of and scrolls through.
+//!
+//! A row costs a microsecond or two, so a table of 100,000 runs is not sorted by their rows. If
+//! columns in memory say of every run whether it is found and where it stands ([`RunChoice`]), only
+//! rows of runs that tie are read, to put these in the order of their ids.
+//!
+//! Invariant: the answer is what [`search_runs`](super::search_runs) returns without a limit.
+
+use std::ops::ControlFlow;
+
+use super::run_choice::RunChoice;
+use super::run_rows::{RowReader, RunRows};
+use super::run_view::RunView;
+use super::runs::{RunQuery, meet_in_order};
+use crate::ids::{ExperimentId, RunId};
+use crate::rows::RunRow;
+use crate::store::{Snapshot, StoreError};
+
+/// The number of a run in one store. It stays the run's for as long as the store is open.
+pub type RunNumber = u32;
+
+/// Finds all runs of a query, whatever its offset and limit, in order.
+pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunNumber>, StoreError> {
+    let query = RunQuery { offset: 0, after: None, limit: usize::MAX, ..query.clone() };
+    if let [experiment] = query.experiments[..]
+        && let Some(numbers) = find_in_columns(snapshot, &query, experiment)?
+    {
+        return Ok(numbers);
+    }
+    let mut numbers = Vec::new();
+    meet_in_order(snapshot, &query, |_, found| {
+        numbers.push(found.number);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(numbers)
+}
+
+/// Reads runs by their numbers; what is gone is left out.
+pub fn read_runs(snapshot: &Snapshot, numbers: &[RunNumber]) -> Result<Vec<RunRow>, StoreError> {
+    let rows = RunRows::open(snapshot)?;
+    numbers.iter().filter_map(|number| rows.whole(*number).transpose()).collect()
+}
+
+/// None if columns cannot tell.
+fn find_in_columns(
+    snapshot: &Snapshot,
+    query: &RunQuery,
+    experiment: ExperimentId,
+) -> Result<Option<Vec<RunNumber>>, StoreError> {
+    let Some(choice) = RunChoice::open(snapshot, query, experiment, None, usize::MAX)? else {
+        return Ok(None);
+    };
+    let Some(mut chosen) = choice.all(snapshot, query, experiment)? else { return Ok(None) };
+    let rows = RunRows::open(snapshot)?;
+    let mut reader = rows.reader();
+    for tie in chosen.chunk_by_mut(|a, b| a.place == b.place).filter(|tie| tie.len() > 1) {
+        let mut ids = Vec::with_capacity(tie.len());
+        for chosen in &*tie {
+            ids.push((id_of(&mut reader, chosen.number)?, *chosen));
+        }
+        ids.sort_unstable_by_key(|(id, _)| *id);
+        for (chosen, (_, sorted)) in tie.iter_mut().zip(ids) {
+            *chosen = sorted;
+        }
+    }
+    Ok(Some(chosen.into_iter().map(|chosen| chosen.number).collect()))
+}
+
+fn id_of(reader: &mut RowReader<'_>, number: RunNumber) -> Result<Option<RunId>, StoreError> {
+    let Some(bytes) = reader.read(number)? else { return Ok(None) };
+    Ok(Some(RunView::read(bytes.value())?.head.id))
+}
