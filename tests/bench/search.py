@@ -65,6 +65,11 @@ def measure(table, name: str, program: Path, runs: int) -> None:
             table.put(name, title, "ms", result["p50_us"] / 1000)
             if title.startswith("scan"):
                 table.put(name, f"{title}: rate", "rows/s", runs / result["p50_us"] * 1e6)
-        result = load(server, program, "--scenario", "pages", *base, "--max-results", 1000)
-        table.put(name, "all of them by pages of 1,000", "runs/s", result["runs_found"] / result["seconds"])
+        try:
+            result = load(server, program, "--scenario", "pages", *base, "--max-results", 1000)
+        except subprocess.CalledProcessError:
+            # FastTrackML 0.6 does not take back the token of its own tenth page.
+            print(f"{name}: pages: refused", file=sys.stderr)
+        else:
+            table.put(name, "all of them by pages of 1,000", "runs/s", result["runs_found"] / result["seconds"])
         table.put(name, "memory after that", "MB", server.resident_bytes() / 1e6)
