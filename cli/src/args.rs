@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use runmesh_core::api::{BundleBlobs, Role};
 use runmesh_core::registry::{Bump, Stage};
 use runmesh_daemon::config::{BlobPolicy, WebhookPolicy};
+use runmesh_daemon::places::PlaceName;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -25,6 +26,9 @@ pub(crate) struct Args {
     /// The folder that holds all a device has [default: the platform's data folder]
     #[arg(long, global = true, env = "RUNMESH_HOME", value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
+    /// The workspace of this device that is meant [default: the one of `runmesh workspace use`]
+    #[arg(long, short = 'w', global = true, env = "RUNMESH_WORKSPACE", value_name = "NAME")]
+    pub(crate) workspace: Option<PlaceName>,
     /// Print JSON, for programs
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -107,6 +111,9 @@ pub(crate) enum Command {
     Artifacts(Artifacts),
     /// Show what connected devices lack of each other, or wait until they lack nothing
     Sync(Sync),
+    /// Keep several workspaces on this device: list, create, choose, rename
+    #[command(subcommand)]
+    Workspace(Workspace),
     /// Carry runs by hand: write what others lack to a file, or take in such a file
     #[command(subcommand)]
     Bundle(Bundle),
@@ -238,12 +245,38 @@ fn duration_ms(text: &str) -> Result<u64, String> {
 pub(crate) struct Join {
     /// What `runmesh invite` printed
     pub(crate) ticket: String,
-    /// Leave the runs of this device where they are
+    /// Leave the runs of this device in the workspace where they are, which stays on this device
     #[arg(long)]
     pub(crate) leave_behind: bool,
+    /// Join it beside the workspaces of this device, under this name; none is taken along
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "leave_behind")]
+    pub(crate) name: Option<PlaceName>,
     /// Join without meeting another device: a bundle of this one lets the others know
     #[arg(long)]
     pub(crate) unmet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Workspace {
+    /// List the workspaces of this device
+    List,
+    /// Found a workspace
+    Create {
+        /// What it is called: letters, digits, dots, dashes and underscores
+        name: PlaceName,
+    },
+    /// Choose the workspace that clients and commands get if they name none
+    Use {
+        /// What it is called on this device
+        name: PlaceName,
+    },
+    /// Call a workspace something else on this device
+    Rename {
+        /// What it is called on this device
+        name: PlaceName,
+        /// What it is called from here on
+        new_name: PlaceName,
+    },
 }
 
 #[derive(Debug, Subcommand)]

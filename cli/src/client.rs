@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use runmesh_core::api::{self, DaemonFile, ErrorBody, ErrorCode};
 use runmesh_daemon::home;
+use runmesh_daemon::places::PlaceName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -24,6 +25,8 @@ pub(crate) struct Client {
     daemon: DaemonFile,
     address: String,
     token: String,
+    /// What stands before every path: the workspace, if one is named.
+    place: String,
 }
 
 impl Client {
@@ -39,7 +42,19 @@ impl Client {
             .build()
             .into();
         let address = reachable(&daemon.http);
-        Ok(Self { agent, home: path.to_owned(), daemon, address, token })
+        let (home, place) = (path.to_owned(), String::new());
+        Ok(Self { agent, home, daemon, address, token, place })
+    }
+
+    /// The same client, for requests in one of the device's workspaces.
+    pub(crate) fn in_workspace(mut self, name: Option<&PlaceName>) -> Self {
+        self.place = name.map(|name| format!("{}{name}", api::PLACES)).unwrap_or_default();
+        self
+    }
+
+    /// What stands before every path in the workspace that is asked in.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Where the daemon listens: host and port.
@@ -121,7 +136,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{}/{path}", self.address, api::ROOT)
+        format!("http://{}{}{}/{path}", self.address, self.place, api::ROOT)
     }
 
     fn sign<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {

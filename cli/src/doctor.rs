@@ -4,6 +4,7 @@ use std::path::Path;
 
 use comfy_table::Cell;
 use runmesh_core::api::{Diagnosis, Verdict};
+use runmesh_daemon::places::PlaceName;
 
 use crate::client::Client;
 use crate::error::CliError;
@@ -12,9 +13,15 @@ use crate::screen::{Screen, Tone, note, toned};
 use crate::text::{clean, span};
 
 /// Checks the home at `home`: asks its daemon, or looks itself where none runs.
-pub(crate) fn doctor(home: &Path, rebuild: bool, screen: &mut Screen) -> Result<(), CliError> {
+pub(crate) fn doctor(
+    home: &Path,
+    workspace: Option<&PlaceName>,
+    rebuild: bool,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
     let waiting = spinner(if rebuild { "building anew" } else { "looking" });
-    let asked = Client::of_home(home).and_then(|client| match rebuild {
+    let client = Client::of_home(home).map(|client| client.in_workspace(workspace));
+    let asked = client.and_then(|client| match rebuild {
         true => client.post("doctor/rebuild", &()),
         false => client.get("doctor", &[]),
     });

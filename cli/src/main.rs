@@ -20,6 +20,7 @@ mod status;
 mod text;
 mod tickets;
 mod up;
+mod workspaces;
 
 use std::process::ExitCode;
 

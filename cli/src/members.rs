@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
 use runmesh_core::api::{
-    JoinRequest, Joined, Members, Named, Peer, RemoveRequest, RenameRequest, RevokeRequest,
+    JoinRequest, Joined, Members, Named, PLACES, Peer, RemoveRequest, RenameRequest, RevokeRequest,
     RoleRequest, SyncReport, SyncRequest,
 };
 use runmesh_core::ids::DeviceId;
@@ -22,8 +22,9 @@ const KEY_CHARS: usize = 10;
 
 /// Joins the workspace of a ticket.
 pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Result<(), CliError> {
-    let request =
-        JoinRequest { ticket: join.ticket, leave_behind: join.leave_behind, unmet: join.unmet };
+    let args::Join { ticket, leave_behind, unmet, name } = join;
+    let name = name.map(String::from);
+    let request = JoinRequest { ticket, leave_behind, unmet, name };
     let waiting = spinner("joining");
     let joined: Joined = client.post("join", &request)?;
     waiting.finish_and_clear();
@@ -41,6 +42,10 @@ pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Re
         return Ok(());
     }
     screen.line(&format!("joined workspace {workspace} through {through}"))?;
+    if request.name.is_some() {
+        let address = format!("http://{}{PLACES}{}", client.address(), clean(&joined.place));
+        screen.line(&format!("clients find it at {address}"))?;
+    }
     if joined.runs_taken > 0 {
         let runs = count(joined.runs_taken, "run", "runs");
         screen.line(&format!("{runs} of this device came along"))?;

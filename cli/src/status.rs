@@ -36,7 +36,8 @@ pub(crate) fn status(client: &Client, screen: &mut Screen) -> Result<(), CliErro
 fn facts(status: &Status, screen: &Screen) -> Vec<(&'static str, String)> {
     let connected = status.peers.iter().filter(|peer| peer.connected).count() as u64;
     let started = i64::try_from(status.started_ms).unwrap_or(i64::MAX);
-    let tracking = format!("http://{}", reachable(&status.http));
+    let place = clean(status.place.as_deref().unwrap_or_default());
+    let tracking = format!("http://{}{place}", reachable(&status.http));
     let named = |name: &str, id: &str| {
         let id = screen.toned(id, Tone::Quiet);
         if name.is_empty() { id } else { format!("{} {id}", clean(name)) }

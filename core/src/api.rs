@@ -9,6 +9,7 @@ mod conflicts;
 mod members;
 mod models;
 mod table;
+mod workspaces;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ pub use self::table::{
     Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, Group, GroupQuery, Groups,
     NewExperiment, RunsUpdate, SavedView, Spread, TablePage, TableQuery, TableRow, ViewUpdate,
 };
+pub use self::workspaces::{CreateWorkspace, PLACES, RenameWorkspace, UseWorkspace, WorkspaceInfo};
 pub use crate::act::Role;
 use crate::ids::{BlobHash, DeviceId, RunId, WorkspaceId};
 use crate::rows::{DatasetInput, KeyValue, Lifecycle, MetricContext, ModelOutput, RunStatus};
@@ -106,8 +108,11 @@ pub struct Status {
     pub version: String,
     /// This device.
     pub device: Named<DeviceId>,
-    /// Its workspace.
+    /// The workspace that was asked about.
     pub workspace: Named<WorkspaceId>,
+    /// The path before clients' own in that workspace; none if they get it without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Its home.
     pub home: String,
     /// The daemon's process id.
@@ -247,12 +252,17 @@ pub struct Invitation {
 pub struct JoinRequest {
     /// The ticket.
     pub ticket: String,
-    /// Whether the runs of the present workspace stay where they are.
+    /// Whether the runs of the present workspace stay where they are: the other is joined beside
+    /// it, and is the one that clients get if they name none.
     #[serde(default)]
     pub leave_behind: bool,
     /// Whether to join without meeting anybody: the join travels in a bundle of this device.
     #[serde(default)]
     pub unmet: bool,
+    /// Under which name the workspace is joined beside those of this device; without one, it takes
+    /// the place of the present one, with its runs.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 /// The answer to `POST join`.
@@ -266,6 +276,9 @@ pub struct Joined {
     pub role: Role,
     /// How many runs were taken along.
     pub runs_taken: u64,
+    /// What the workspace is called in addresses on this device.
+    #[serde(default)]
+    pub place: String,
 }
 
 /// `POST sync`: waits until this device and all connected peers hold the same entries, and this

@@ -1,49 +1,26 @@
-//! What everything in a running daemon shares.
+//! One workspace of a running daemon, and all that its requests need.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock, PoisonError};
-use std::time::Instant;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
-use runmesh_core::clock::UnixMillis;
 use runmesh_core::rows::ArtifactRow;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
-use crate::bundle::WatchState;
+use crate::blobs::{BlobError, Fetcher, NotFetched, Surroundings, Wanted};
 use crate::config::Config;
+use crate::device::Device;
 use crate::home::{Home, HomeError};
-use crate::http::mlflow::webhooks::Webhooks;
-use crate::mesh::{BlobConnections, EndpointError, Mesh};
+use crate::mesh::{EndpointError, MembershipNow, Mesh};
 use crate::workspace::{OpenError, Workspace};
 
-/// What everything in a running daemon shares.
+/// One workspace of a running daemon. It is also the device that it is on, which its requests need
+/// as often: `app.home`, `app.blobs`, `app.config`.
 pub struct App {
-    /// The device's workspace.
+    /// The workspace.
     pub workspace: Workspace,
-    /// The blobs of all workspaces.
-    pub blobs: Blobs,
-    /// The home.
-    pub home: Home,
-    /// How the daemon behaves.
-    pub config: Config,
-    /// When the daemon started.
-    pub started: UnixMillis,
-    /// The same, for telling how long ago that was.
-    pub started_at: Instant,
-    /// Where HTTP listens, once it does.
-    pub http_address: OnceLock<SocketAddr>,
-    /// Told when the daemon shall stop.
-    pub stop: Notify,
-    /// Cancelled when HTTP stops, so that answers that would go on for ever end.
-    pub stopping: CancellationToken,
-    /// Whom this device tells of what is done by way of it.
-    pub(crate) webhooks: Webhooks,
-    /// What came of the watched folder.
-    pub watch: WatchState,
     /// Fetches blobs that are not here.
     pub fetcher: Fetcher,
-    blob_connections: BlobConnections,
+    device: Arc<Device>,
+    members: MembershipNow,
     mesh: OnceLock<Mesh>,
 }
 
@@ -61,46 +38,43 @@ pub enum AppError {
     Home(#[from] HomeError),
 }
 
+impl Deref for App {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
 impl App {
-    /// Opens what is in a home. Must be called on a tokio runtime.
+    /// Opens a home and the workspace of it that clients get if they name none. Must be called on a
+    /// tokio runtime.
     pub fn open(home: Home, config: Config) -> Result<Self, AppError> {
-        let workspace = Workspace::open(&home, &config.name)?;
-        let blobs = Blobs::in_folder(home.blobs_dir())?;
-        let blob_connections = BlobConnections::default();
-        let surroundings = surroundings(&workspace, &blob_connections);
-        Ok(Self {
-            fetcher: Fetcher::new(blobs.clone(), config.blobs, surroundings),
-            blob_connections,
-            mesh: OnceLock::new(),
-            watch: WatchState::default(),
-            webhooks: Webhooks::open(&home, config.webhooks)?,
+        let device = Arc::new(Device::open(home, config)?);
+        let workspace = Workspace::open(&device.home, &device.config.name)?;
+        Ok(Self::of(device, workspace))
+    }
+
+    /// An app of a workspace that is open.
+    pub fn of(device: Arc<Device>, workspace: Workspace) -> Self {
+        let members = MembershipNow::default();
+        let surroundings = surroundings(&device, &workspace, &members);
+        Self {
+            fetcher: Fetcher::new(device.blobs.clone(), device.config.blobs, surroundings),
             workspace,
-            blobs,
-            home,
-            config,
-            started: crate::now(),
-            started_at: Instant::now(),
-            http_address: OnceLock::new(),
-            stop: Notify::new(),
-            stopping: CancellationToken::new(),
-        })
+            device,
+            members,
+            mesh: OnceLock::new(),
+        }
     }
 
     /// Starts the sessions with other members.
     pub async fn start_mesh(&self) -> Result<(), EndpointError> {
-        let mesh = Mesh::start(
-            &self.home,
-            self.config.peer_port,
-            &self.config.name,
-            self.workspace.clone(),
-            self.blobs.clone(),
-            self.fetcher.clone(),
-            BlobConnections::clone(&self.blob_connections),
-        );
-        self.mesh.get_or_init({
-            let mesh = mesh.await?;
-            || mesh
-        });
+        let switchboard = self.device.start_switchboard().await?;
+        let (workspace, fetcher) = (self.workspace.clone(), self.fetcher.clone());
+        let (name, members) = (&self.config.name, self.members.clone());
+        let mesh = Mesh::start(&self.home, switchboard, name, workspace, members, fetcher).await;
+        self.mesh.get_or_init(|| mesh);
         Ok(())
     }
 
@@ -116,20 +90,40 @@ impl App {
         file.ok_or(NotFetched::GivenUp { hash: row.blob })
     }
 
+    /// The device.
+    pub const fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
     /// The sessions with other members; none in an app that was only opened.
     pub fn mesh(&self) -> Option<&Mesh> {
         self.mesh.get()
     }
+
+    /// Ends the workspace's sessions, seals what is left and closes the store.
+    pub async fn stop(&self) {
+        if let Some(mesh) = self.mesh() {
+            mesh.stop().await;
+        }
+        self.workspace.stop().await;
+    }
 }
 
-fn surroundings(workspace: &Workspace, connections: &BlobConnections) -> Surroundings {
+fn surroundings(
+    device: &Arc<Device>,
+    workspace: &Workspace,
+    members: &MembershipNow,
+) -> Surroundings {
     let (of_id, of_grant) = (workspace.clone(), workspace.clone());
-    let connections = BlobConnections::clone(connections);
+    let (device, members) = (Arc::clone(device), members.clone());
     Surroundings {
         workspace: Box::new(move || of_id.id()),
         peers: Box::new(move || {
-            let held = connections.lock().unwrap_or_else(PoisonError::into_inner);
-            held.iter().map(|(device, connection)| (*device, connection.clone())).collect()
+            let members = members.now();
+            let mut peers = device.switchboard().map(|board| board.peers()).unwrap_or_default();
+            // Devices of other workspaces shall not hear that there is this one.
+            peers.retain(|(device, _)| members.role(device).is_some());
+            peers
         }),
         grant: Box::new(move |blob| {
             let workspace = of_grant.clone();

@@ -10,14 +10,16 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, AppError};
+use crate::app::AppError;
 use crate::bundle::Watch;
 use crate::config::Config;
+use crate::device::Device;
 use crate::home::{Home, HomeError};
 use crate::http;
 use crate::mesh::EndpointError;
 use crate::open_files;
 use crate::workspace::device_of;
+use crate::workspaces::Workspaces;
 
 /// Why a daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +58,7 @@ pub enum DaemonError {
 
 /// A running daemon.
 pub struct Daemon {
-    app: Arc<App>,
+    workspaces: Arc<Workspaces>,
     address: SocketAddr,
     stop_http: oneshot::Sender<()>,
     http: JoinHandle<io::Result<()>>,
@@ -70,24 +72,25 @@ impl Daemon {
         // First, because a wrong address is what a person gets wrong most.
         let listener = listen(config.http).await?;
         let address = listener.local_addr().map_err(DaemonError::Serve)?;
-        let app = Arc::new(App::open(home, config)?);
-        app.start_mesh().await?;
-        app.http_address.get_or_init(|| address);
-        app.home.announce(&DaemonFile {
+        let device = Arc::new(Device::open(home, config)?);
+        let workspaces = Workspaces::open(Arc::clone(&device))?;
+        workspaces.start_meshes().await?;
+        device.http_address.get_or_init(|| address);
+        device.home.announce(&DaemonFile {
             pid: std::process::id(),
             http: address.to_string(),
-            device: device_of(&app.home),
+            device: device_of(&device.home),
         })?;
         let (stop_http, stopped) = oneshot::channel();
         let until = async { drop(stopped.await) };
-        let http = tokio::spawn(http::serve(listener, Arc::clone(&app), until));
-        let watch = Watch::start(&app);
-        Ok(Self { app, address, stop_http, http, watch })
+        let http = tokio::spawn(http::serve(listener, Arc::clone(&workspaces), until));
+        let watch = Watch::start(&workspaces);
+        Ok(Self { workspaces, address, stop_http, http, watch })
     }
 
-    /// What the daemon's parts share.
-    pub const fn app(&self) -> &Arc<App> {
-        &self.app
+    /// The workspaces.
+    pub const fn workspaces(&self) -> &Arc<Workspaces> {
+        &self.workspaces
     }
 
     /// Where HTTP listens.
@@ -99,26 +102,25 @@ impl Daemon {
     pub async fn run_until(self, told: impl Future<Output = ()>) -> Result<(), DaemonError> {
         tokio::select! {
             () = told => {}
-            () = self.app.stop.notified() => {}
+            () = self.workspaces.device().stop.notified() => {}
         }
         self.stop().await
     }
 
     /// Stops everything, in order.
     pub async fn stop(self) -> Result<(), DaemonError> {
-        self.app.home.withdraw()?;
-        self.app.stopping.cancel();
+        let device = self.workspaces.device();
+        device.home.withdraw()?;
+        device.stopping.cancel();
         // It may have stopped by itself already.
         let _ = self.stop_http.send(());
         let served = self.http.await.map_err(io::Error::other);
         if let Some(watch) = self.watch {
             watch.stop().await;
         }
-        if let Some(mesh) = self.app.mesh() {
-            mesh.stop().await;
-        }
-        self.app.webhooks.stop().await;
-        self.app.workspace.stop().await;
+        device.hang_up().await;
+        self.workspaces.stop().await;
+        device.close().await;
         served.and_then(|served| served).map_err(DaemonError::Serve)
     }
 }

@@ -13,7 +13,7 @@
 //! webhooks.json   the device's webhooks with their secrets, if it has any
 //! daemon.json     where the daemon listens, while it does
 //! config.toml     written by people, if at all
-//! workspace       the id of the current workspace
+//! workspace       the workspaces and their names, the current one first (`places`)
 //! workspaces/ID/  store.redb and edits.log of one workspace
 //! blobs/  log/
 //! ```
@@ -21,7 +21,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use rand::TryRng;
@@ -30,6 +30,7 @@ use runmesh_core::ids::WorkspaceId;
 
 use crate::bundle;
 use crate::http::mlflow::webhooks;
+use crate::places::{PlaceError, Places};
 
 /// The format of homes that this version writes.
 const FORMAT: u32 = 1;
@@ -51,6 +52,8 @@ pub struct Home {
     device_secret: [u8; 32],
     token: String,
     lock: HomeLock,
+    /// Held by who changes the list of workspaces.
+    listing: Mutex<()>,
 }
 
 /// Why a home cannot be opened.
@@ -121,6 +124,17 @@ pub enum HomeError {
     },
 }
 
+/// Why the list of workspaces could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePlacesError {
+    /// It makes no sense.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
 /// Where the home is unless the user says otherwise: the platform's data folder.
 pub fn default_path() -> Result<PathBuf, HomeError> {
     let dirs = directories::ProjectDirs::from("", "", "runmesh").ok_or(HomeError::NoDataFolder)?;
@@ -163,7 +177,8 @@ impl Home {
             make_private_dir(&path.join(folder))?;
         }
         let token = secret_file(&path.join("token"))?;
-        let home = Self { path: path.clone(), device_secret, token: HEXLOWER.encode(&token), lock };
+        let (token, listing) = (HEXLOWER.encode(&token), Mutex::default());
+        let home = Self { path: path.clone(), device_secret, token, lock, listing };
         home.withdraw()?; // A daemon that died could not.
         Ok(home)
     }
@@ -206,17 +221,40 @@ impl Home {
         Ok(dir)
     }
 
-    /// The workspace that clients get if they name none; none before the first start.
-    pub fn current_workspace(&self) -> Result<Option<WorkspaceId>, HomeError> {
+    /// The workspaces of this home; none before the first start.
+    pub fn places(&self) -> Result<Option<Places>, HomeError> {
         let path = self.path.join("workspace");
         let Some(text) = read_if_there(&path)? else { return Ok(None) };
-        let damaged = |_| HomeError::Damaged { path, expected: "the id of a workspace" };
-        text.trim().parse().map(Some).map_err(damaged)
+        let damaged = || HomeError::Damaged { path, expected: "a list of workspaces" };
+        Places::parse(&text).map(Some).ok_or_else(damaged)
     }
 
-    /// Makes `id` the workspace that clients get if they name none.
-    pub fn set_current_workspace(&self, id: &WorkspaceId) -> Result<(), HomeError> {
-        replace(&self.path.join("workspace"), format!("{id}\n").as_bytes())
+    /// Notes the first workspace of this home.
+    pub fn set_places(&self, places: &Places) -> Result<(), HomeError> {
+        replace(&self.path.join("workspace"), places.to_text().as_bytes())
+    }
+
+    /// Changes the list of workspaces, durably, or leaves it as it is.
+    pub fn change_places(
+        &self,
+        change: impl FnOnce(&mut Places) -> Result<(), PlaceError>,
+    ) -> Result<(), ChangePlacesError> {
+        let _alone = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places()?.ok_or(PlaceError::NoSuch(String::new()))?;
+        change(&mut places)?;
+        Ok(self.set_places(&places)?)
+    }
+
+    /// Removes the folder of a workspace that is on the list no more.
+    pub fn remove_workspace_dir(&self, id: &WorkspaceId) -> Result<(), HomeError> {
+        let folder = self.path.join("workspaces");
+        let dir = folder.join(id.to_string());
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(io_error("remove", &dir)(error))
+            }
+            _ => sync_dir(&folder),
+        }
     }
 
     /// The webhooks of this device.
@@ -495,9 +533,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let home = Home::open(dir.path())?;
         let workspace = WorkspaceId::new([9; 32]);
-        assert_eq!(home.current_workspace()?, None);
-        home.set_current_workspace(&workspace)?;
-        assert_eq!(home.current_workspace()?, Some(workspace));
+        assert_eq!(home.places()?, None);
+        let places = Places::one(workspace, "lab".parse().expect("a name"));
+        home.set_places(&places)?;
+        assert_eq!(home.places()?, Some(places));
         drop(home);
         fs::remove_file(dir.path().join("device.key")).expect("there was a key");
         assert!(matches!(Home::open(dir.path()), Err(HomeError::KeyMissing { .. })));

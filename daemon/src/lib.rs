@@ -6,12 +6,15 @@ pub mod bundle;
 mod causes;
 pub mod config;
 pub mod daemon;
+pub mod device;
 pub mod doctor;
 pub mod home;
 pub mod http;
 pub mod mesh;
 mod open_files;
+pub mod places;
 pub mod workspace;
+pub mod workspaces;
 mod writer;
 
 pub use writer::{WriteError, now};

@@ -1,7 +1,7 @@
 //! A workspace as the rest of the daemon sees it: act, read, and be told of changes.
 //!
-//! A device has one workspace at a time. Joining another switches to it: whoever holds a
-//! [`Workspace`] then talks to the new one from the next call on.
+//! Joining another with all that is in it switches to that one: whoever holds a [`Workspace`] then
+//! talks to the other one from the next call on.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -19,7 +19,8 @@ use runmesh_core::store::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::home::{Home, HomeError, HomeLock};
+use crate::home::{ChangePlacesError, Home, HomeError, HomeLock};
+use crate::places::{PlaceName, Places};
 use crate::writer::{QUEUE, Write, WriteError, Writer, now};
 
 /// How much of the store is kept in memory.
@@ -45,6 +46,9 @@ pub enum SwitchError {
     /// The new workspace cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The home cannot have it in the place of the old one.
+    #[error(transparent)]
+    Place(#[from] ChangePlacesError),
     /// The runs could not be taken along.
     #[error("the runs of this device could not be taken along")]
     TakeAlong(#[from] WriteError),
@@ -80,20 +84,28 @@ pub struct Workspace {
 type Gate = tokio::sync::RwLock<()>;
 
 impl Workspace {
-    /// Opens the home's workspace. At the first start it founds one, called `name`.
+    /// Opens the workspace of a home that clients get if they name none. At the first start it
+    /// founds one, called `device_name`.
     pub fn open(home: &Home, device_name: &str) -> Result<Self, OpenError> {
-        let open = match home.current_workspace()? {
-            Some(id) => open_store(home, id)?,
-            None => {
-                let nonce = rand::random();
-                let id = workspace_id(&device_of(home), &nonce);
-                let (name, device_name) = (device_name.to_owned(), device_name.to_owned());
-                let open = create_store(home, id, ActKind::Found { nonce, name, device_name })?;
-                home.set_current_workspace(&id)?;
-                open
-            }
-        };
-        Ok(Self::of(open))
+        if let Some(places) = home.places()? {
+            return Self::open_one(home, places.current().id);
+        }
+        let workspace = Self::found(home, device_name, device_name)?;
+        home.set_places(&Places::one(workspace.id(), PlaceName::like(device_name)))?;
+        Ok(workspace)
+    }
+
+    /// Opens a workspace of a home.
+    pub fn open_one(home: &Home, id: WorkspaceId) -> Result<Self, OpenError> {
+        Ok(Self::of(open_store(home, id)?))
+    }
+
+    /// Founds a workspace, which the home does not list yet.
+    pub fn found(home: &Home, name: &str, device_name: &str) -> Result<Self, OpenError> {
+        let nonce = rand::random();
+        let id = workspace_id(&device_of(home), &nonce);
+        let (name, device_name) = (name.to_owned(), device_name.to_owned());
+        Ok(Self::of(create_store(home, id, ActKind::Found { nonce, name, device_name })?))
     }
 
     fn of(open: Open) -> Self {
@@ -124,7 +136,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Makes a candidate the workspace of this device and stops the old one's writer. What is
+    /// Puts a candidate in the place of this workspace and stops the old one's writer. What is
     /// here is taken along if asked for: everything that was acknowledged, for writes wait
     /// meanwhile. Returns how many runs were taken along.
     ///
@@ -145,7 +157,7 @@ impl Workspace {
             let _ = candidate.0.queue.send(adopt).await;
             taken = answer.await.unwrap_or(Err(WriteError::Stopping))?;
         }
-        home.set_current_workspace(&candidate.0.id).map_err(OpenError::from)?;
+        home.change_places(|places| places.replace(self.id(), candidate.0.id))?;
         let old = {
             let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *open, candidate.0)

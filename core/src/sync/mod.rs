@@ -18,4 +18,6 @@ pub use message::{
     MAX_TEXT_BYTES, Message, Obstacle, Scope, VERSION, frame_bytes,
 };
 pub use sending::WINDOW_BYTES;
-pub use session::{BATCH_BYTES, Ended, Held, Input, Output, Peering, Session, Status, SyncError};
+pub use session::{
+    BATCH_BYTES, Ended, Held, Input, Output, Peering, Session, Status, SyncError, turned_away,
+};

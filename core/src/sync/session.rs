@@ -5,8 +5,8 @@
 //! repeated or come in any order, and both sides still come to hold the same entries. One batch
 //! is read from the store at a time.
 //!
-//! Both sides say hello, then what they hold; each sends what the other lacks, journal by
-//! journal in order, then goes on with whatever is sealed or comes from elsewhere. A device that
+//! Who calls says hello, and who is called says so to members; both then say what they hold. Each
+//! sends what the other lacks, journal by journal in order, then goes on with whatever is sealed or comes from elsewhere. A device that
 //! has just joined knows no members yet: it says hello with its join and asks for everything,
 //! which tells nobody anything, and tells more once what came says that the peer is a member.
 
@@ -38,6 +38,20 @@ const RESEND_AT_MOST_MS: u64 = 16 * RESEND_AFTER_MS;
 /// The longest message of a peer that has yet to show that it is a member.
 const MAX_STRANGER_BYTES: usize = 1 << 20;
 
+/// What a device is told that is no member and shows no join, or asks for a workspace that is not
+/// here.
+const NOT_A_MEMBER: &str = "this device is not a member";
+
+/// The goodbye to a stranger that names a workspace which is not here: it hears what it would hear if
+/// the workspace were here and did not know it.
+pub fn turned_away(first: Option<&FirstEntry>) -> Message {
+    let text = match first {
+        Some(_) => JoinRefusal::UnknownTicket.to_string(),
+        None => NOT_A_MEMBER.to_owned(),
+    };
+    Message::Bye { farewell: Farewell::NotAMember, text }
+}
+
 /// Who talks to whom about what.
 #[derive(Debug, Clone)]
 pub struct Peering {
@@ -51,6 +65,9 @@ pub struct Peering {
     pub name: String,
     /// This device's first entry, for peers that have not met it.
     pub first: Option<FirstEntry>,
+    /// Whether this device called. Who is called says hello to members only: a stranger does not
+    /// hear which workspaces are here.
+    pub calls: bool,
 }
 
 /// What this device holds and who it knows.
@@ -208,6 +225,8 @@ pub struct Session {
     told: BTreeMap<JournalId, u64>,
     /// Journals that the peer sent though we hold them: it does not know that we do.
     owed: BTreeSet<JournalId>,
+    /// Whether this device has said hello.
+    introduced: bool,
     /// Whether the peer was told all we hold since it is a member.
     told_all: bool,
     peer_name: Option<String>,
@@ -230,6 +249,7 @@ impl Session {
             outputs: VecDeque::new(),
             told: BTreeMap::new(),
             owed: BTreeSet::new(),
+            introduced: false,
             told_all: false,
             peer_name: None,
             admitting: false,
@@ -248,7 +268,9 @@ impl Session {
         }
         match input {
             Input::Started => {
-                self.hello();
+                if self.peering.calls {
+                    self.hello();
+                }
                 self.tell_all(Scope::All);
             }
             Input::Received(message) => {
@@ -268,7 +290,7 @@ impl Session {
                 let changed = self.hold(held);
                 let refused = self.receiving.ingested(&self.held, batches, &faults);
                 for (journal, obstacle, text) in refused {
-                    self.send(Message::Refuse { journal, obstacle, text });
+                    self.refuse(journal, obstacle, text);
                 }
                 self.after_holding(changed);
                 self.judge_admission();
@@ -343,6 +365,7 @@ impl Session {
     }
 
     fn hello(&mut self) {
+        self.introduced = true;
         let Peering { workspace, name, first, .. } = self.peering.clone();
         self.send(Message::Hello { version: VERSION, workspace, name, first });
     }
@@ -365,6 +388,9 @@ impl Session {
         };
         for (journal, tip) in vector.iter() {
             self.told.insert(*journal, tip.count);
+        }
+        if !self.introduced {
+            self.hello();
         }
         self.send(Message::Have { scope, vector });
     }
@@ -429,7 +455,7 @@ impl Session {
             }
             // One who knows nobody yet can only listen.
             None if self.is_newcomer() => {}
-            None => self.leave(Farewell::NotAMember, "this device is not a member"),
+            None => self.leave(Farewell::NotAMember, NOT_A_MEMBER),
         }
         if again {
             self.tell_all(Scope::All);
@@ -463,9 +489,8 @@ impl Session {
         }
         self.admitting = false;
         if !self.peer_is_member() && !self.is_newcomer() {
-            let reasons: Vec<_> = self.receiving.not_taken().map(|(_, text)| text).collect();
-            let text = format!("this device is not a member: {}", reasons.join("; "));
-            self.leave(Farewell::NotAMember, &text);
+            // Whoever had a ticket of this workspace was told more before its entry was taken.
+            self.leave(Farewell::NotAMember, &JoinRefusal::UnknownTicket.to_string());
         }
     }
 
@@ -498,9 +523,14 @@ impl Session {
                 self.owed.insert(journal);
             }
             Verdict::Gap => {}
-            Verdict::Refuse(obstacle, text) => {
-                self.send(Message::Refuse { journal, obstacle, text });
-            }
+            Verdict::Refuse(obstacle, text) => self.refuse(journal, obstacle, text),
+        }
+    }
+
+    /// Says why entries are not taken; a stranger hears that with the goodbye.
+    fn refuse(&mut self, journal: JournalId, obstacle: Obstacle, text: String) {
+        if self.introduced {
+            self.send(Message::Refuse { journal, obstacle, text });
         }
     }
 

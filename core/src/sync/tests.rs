@@ -64,11 +64,14 @@ fn first_entry() -> FirstEntry {
     FirstEntry { incarnation: Incarnation::new([0; 16]), stored: vec![1] }
 }
 
-/// Ann's side of a conversation with `peer`, which has started.
+/// Ann's side of a conversation that she began with `peer`.
 fn ann_with(peer: DeviceId, held: Held) -> (Session, Vec<Output>) {
-    let first = Some(first_entry());
-    let peering =
-        Peering { workspace: workspace(), device: ANN, peer, name: "ann".to_owned(), first };
+    session_of_ann(peer, held, true)
+}
+
+fn session_of_ann(peer: DeviceId, held: Held, calls: bool) -> (Session, Vec<Output>) {
+    let (first, name) = (Some(first_entry()), "ann".to_owned());
+    let peering = Peering { workspace: workspace(), device: ANN, peer, name, first, calls };
     let mut session = Session::new(peering, held);
     let outputs = told(&mut session, Input::Started);
     (session, outputs)
@@ -163,6 +166,34 @@ fn a_stranger_is_told_nothing() {
         panic!("not sent away: {outputs:?}")
     };
     assert_eq!(*farewell, Farewell::NotAMember);
+}
+
+#[test]
+fn a_stranger_that_calls_hears_what_it_would_hear_where_the_workspace_is_not() {
+    for first in [None, Some(first_entry())] {
+        let nobody = held(&[(ANN, 9)], &[]);
+        let (mut session, started) = session_of_ann(EVE, nobody.clone(), false);
+        assert_eq!(started, []);
+        let mut outputs = told(&mut session, hello(first.clone()));
+        if matches!(outputs[..], [Output::Ingest { .. }]) {
+            let fault = (journal(EVE), Fault::NotAMember(EVE));
+            outputs = told(&mut session, ingested(nobody, vec![fault]));
+        }
+        let goodbye = Output::Send(super::turned_away(first.as_ref()));
+        assert_eq!(outputs, [goodbye, Output::Done(Ended::Here(Farewell::NotAMember))]);
+    }
+}
+
+#[test]
+fn a_member_that_calls_is_greeted_and_so_is_a_joiner_once_it_is_one() {
+    let (_, started) = session_of_ann(BOB, held(&[(ANN, 9)], &[BOB]), false);
+    let greeting = |outputs: &[Output]| matches!(outputs[0], Output::Send(Message::Hello { .. }));
+    assert!(greeting(&started));
+    let (mut session, started) = session_of_ann(BOB, held(&[(ANN, 9)], &[]), false);
+    assert_eq!(started, []);
+    assert!(matches!(told(&mut session, hello(Some(first_entry())))[..], [Output::Ingest { .. }]));
+    let outputs = told(&mut session, ingested(held(&[(ANN, 9), (BOB, 1)], &[BOB]), Vec::new()));
+    assert!(greeting(&outputs));
 }
 
 #[test]

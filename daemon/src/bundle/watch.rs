@@ -17,9 +17,9 @@ use runmesh_core::api::{BundleReport, WatchStatus};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use super::import::import;
-use crate::app::App;
+use super::import::{ImportError, import};
 use crate::causes::with_causes;
+use crate::workspaces::Workspaces;
 
 /// How often the folder is listed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -73,18 +73,18 @@ pub struct Watch(JoinHandle<()>);
 
 impl Watch {
     /// Watches the folder of the configuration until the daemon stops.
-    pub fn start(app: &Arc<App>) -> Option<Self> {
-        let folder = app.config.watch_dir.clone()?;
-        let app = Arc::clone(app);
+    pub fn start(workspaces: &Arc<Workspaces>) -> Option<Self> {
+        let folder = workspaces.device().config.watch_dir.clone()?;
+        let workspaces = Arc::clone(workspaces);
         Some(Self(tokio::spawn(async move {
             let mut failed = Seen::new();
             loop {
-                let (looking, folder) = (Arc::clone(&app), folder.clone());
+                let (looking, folder) = (Arc::clone(&workspaces), folder.clone());
                 let look = move || {
                     let looked = look(&looking, &folder, &mut failed);
                     let error =
                         looked.err().map(|error| format!("the folder cannot be read: {error}"));
-                    looking.watch.change(|told| told.error = error);
+                    looking.device().watch.change(|told| told.error = error);
                     failed
                 };
                 match tokio::task::spawn_blocking(look).await {
@@ -92,7 +92,7 @@ impl Watch {
                     Err(_) => return,
                 }
                 tokio::select! {
-                    () = app.stopping.cancelled() => return,
+                    () = workspaces.device().stopping.cancelled() => return,
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             }
@@ -107,22 +107,23 @@ impl Watch {
 }
 
 /// Imports what is new in the folder. `failed` holds what could not be, as it was then.
-fn look(app: &Arc<App>, folder: &Path, failed: &mut Seen) -> io::Result<()> {
+fn look(workspaces: &Workspaces, folder: &Path, failed: &mut Seen) -> io::Result<()> {
     let there = list(folder)?;
-    let mut seen = app.home.watched().map_err(io::Error::other)?;
+    let device = workspaces.device();
+    let mut seen = device.home.watched().map_err(io::Error::other)?;
     let known = seen.len();
     seen.retain(|name, _| there.contains_key(name));
     failed.retain(|name, _| there.contains_key(name));
-    app.watch.change(|told| told.failed.retain(|name, _| there.contains_key(name)));
+    device.watch.change(|told| told.failed.retain(|name, _| there.contains_key(name)));
     let mut changed = seen.len() != known;
     for (name, stamp) in &there {
-        if app.stopping.is_cancelled() {
+        if device.stopping.is_cancelled() {
             break;
         }
         if seen.get(name) == Some(stamp) || failed.get(name) == Some(stamp) {
             continue;
         }
-        let Taken { whole, brought } = take(app, name, &folder.join(name));
+        let Taken { whole, brought } = take(workspaces, name, &folder.join(name));
         if brought {
             // What others lacked may be here now.
             failed.clear();
@@ -132,7 +133,7 @@ fn look(app: &Arc<App>, folder: &Path, failed: &mut Seen) -> io::Result<()> {
         changed |= whole;
     }
     if changed {
-        app.home.set_watched(&seen).map_err(io::Error::other)?;
+        device.home.set_watched(&seen).map_err(io::Error::other)?;
     }
     Ok(())
 }
@@ -167,15 +168,26 @@ struct Taken {
     brought: bool,
 }
 
-fn take(app: &Arc<App>, name: &str, path: &Path) -> Taken {
-    let outcome = File::open(path)
-        .map_err(|error| error.to_string())
-        .and_then(|file| import(app, file).map_err(|error| with_causes(&error)));
-    match outcome {
+/// Imports a bundle into the workspace that it is of.
+fn import_where_it_belongs(workspaces: &Workspaces, path: &Path) -> Result<BundleReport, String> {
+    let open = || File::open(path).map_err(|error| error.to_string());
+    let imported = match import(&workspaces.current().app, open()?) {
+        Err(ImportError::OtherWorkspace { of, here }) => match workspaces.with_id(of) {
+            Some(space) => import(&space.app, open()?),
+            None => Err(ImportError::OtherWorkspace { of, here }),
+        },
+        imported => imported,
+    };
+    imported.map_err(|error| with_causes(&error))
+}
+
+fn take(workspaces: &Workspaces, name: &str, path: &Path) -> Taken {
+    let watch = &workspaces.device().watch;
+    match import_where_it_belongs(workspaces, path) {
         Ok(report) if report.is_complete() => {
             let said = format!("{name} brought {}", brought(&report));
             tracing::info!("{said}");
-            app.watch.change(|told| {
+            watch.change(|told| {
                 told.imported += 1;
                 told.failed.remove(name);
                 told.last = Some(said);
@@ -183,19 +195,23 @@ fn take(app: &Arc<App>, name: &str, path: &Path) -> Taken {
             Taken { whole: true, brought: report.entries_new > 0 }
         }
         Ok(report) => {
-            told_failed(app, name, format!("{} (it brought {})", wrong(&report), brought(&report)));
+            told_failed(
+                watch,
+                name,
+                format!("{} (it brought {})", wrong(&report), brought(&report)),
+            );
             Taken { whole: false, brought: report.entries_new > 0 }
         }
         Err(error) => {
-            told_failed(app, name, error);
+            told_failed(watch, name, error);
             Taken { whole: false, brought: false }
         }
     }
 }
 
-fn told_failed(app: &App, name: &str, why: String) {
+fn told_failed(watch: &WatchState, name: &str, why: String) {
     tracing::warn!("bundle {name} was not imported whole: {why}");
-    app.watch.change(|told| {
+    watch.change(|told| {
         told.last = Some(format!("{name}: {why}"));
         told.failed.insert(name.to_owned(), why);
     });

@@ -13,21 +13,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::mlflow;
-use crate::app::App;
+use crate::device::Device;
 
 /// Monitors ask these by whatever name they like; they tell nothing.
 const OPEN_PATHS: [&str; 2] = ["/health", "/version"];
 
 /// Lets a request through if it comes to a name of ours and, if it writes, from a page of ours.
 pub(super) async fn check_origin(
-    State(app): State<Arc<App>>,
+    State(device): State<Arc<Device>>,
     request: Request,
     next: Next,
 ) -> Response {
     let refusal = if OPEN_PATHS.contains(&request.uri().path()) {
         None
     } else {
-        refusal(request.method(), request.headers(), &app.config.allowed_hosts)
+        refusal(request.method(), request.headers(), &device.config.allowed_hosts)
     };
     let mut response = match refusal {
         Some(text) => (StatusCode::FORBIDDEN, text).into_response(),
@@ -74,12 +74,13 @@ fn is_loopback(host: &str) -> bool {
 /// Lets a client of an ML protocol through if it has the token, where one is needed: as a bearer,
 /// or as the password of any user.
 pub(super) async fn check_token(
-    State(app): State<Arc<App>>,
+    State(device): State<Arc<Device>>,
     request: Request,
     next: Next,
 ) -> Response {
     let open = OPEN_PATHS.contains(&request.uri().path());
-    if open || !app.config.clients_need_token() || has_token(request.headers(), app.home.token()) {
+    let demanded = device.config.clients_need_token();
+    if open || !demanded || has_token(request.headers(), device.home.token()) {
         return next.run(request).await;
     }
     let message = "This server needs its token: set MLFLOW_TRACKING_TOKEN to what `runmesh token` \

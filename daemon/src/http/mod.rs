@@ -5,6 +5,7 @@ mod guard;
 pub(crate) mod mlflow;
 mod native;
 mod page;
+mod places;
 
 use std::future::Future;
 use std::io;
@@ -17,11 +18,12 @@ use runmesh_core::action::Action;
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::workspaces::Workspaces;
 
-/// All that is served over HTTP.
+/// All that is served over HTTP of one workspace.
 pub fn router(app: Arc<App>) -> Router {
-    let check_token = from_fn_with_state(Arc::clone(&app), guard::check_token);
-    let check_origin = from_fn_with_state(Arc::clone(&app), guard::check_origin);
+    let check_token = from_fn_with_state(Arc::clone(app.device()), guard::check_token);
+    let check_origin = from_fn_with_state(Arc::clone(app.device()), guard::check_origin);
     Router::new()
         .merge(mlflow::routes().layer(check_token))
         .merge(native::routes(&app))
@@ -42,7 +44,7 @@ pub fn parse(path: &str, body: &[u8]) -> Option<Action> {
 /// Serves until `stop` is done, then lets the requests under way end.
 pub async fn serve(
     listener: TcpListener,
-    app: Arc<App>,
+    workspaces: Arc<Workspaces>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     // An answer is one small packet: waiting for more to send with it would only cost time.
@@ -51,5 +53,5 @@ pub async fn serve(
             tracing::debug!("cannot send small packets at once: {error}");
         }
     });
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await
+    axum::serve(listener, places::router(workspaces)).with_graceful_shutdown(stop).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
 use iroh::{Endpoint, EndpointAddr, RelayMode, SecretKey};
-use runmesh_core::ids::{DeviceId, EntryHash, Incarnation, JournalId};
+use runmesh_core::ids::{DeviceId, EntryHash, Incarnation, JournalId, WorkspaceId};
 use runmesh_core::sync::{ALPN, Farewell, Message, Obstacle, Scope, VERSION};
 use runmesh_core::vector::VersionVector;
 use tokio::time::timeout;
@@ -110,24 +110,27 @@ async fn serves_others(ann: &Device) {
     carl.down().await;
 }
 
+/// What a stranger hears that calls for a workspace.
+async fn stranger_hears(ann: &Device, workspace: WorkspaceId) -> Vec<Message> {
+    let raw = Raw::connect([66; 32], ann, ALPN).await;
+    let mut talk = raw.talk().await;
+    let name = "eve".to_owned();
+    talk.say(Message::Hello { version: VERSION, workspace, name, first: None }).await;
+    talk.say(Message::Have { scope: Scope::All, vector: VersionVector::new() }).await;
+    talk.hear_until(|_| false).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_hears_who_we_are_and_goodbye() {
+async fn a_stranger_hears_goodbye_and_not_which_workspace_is_here() {
     let ann = Device::up("ann").await;
     let run = ann.run(1).await;
     ann.put(run, "secret.bin", &[7; 1000]).await;
     ann.app.workspace.seal().await.unwrap();
-    let raw = Raw::connect([66; 32], &ann, ALPN).await;
-    let mut talk = raw.talk().await;
-    talk.hello(&ann).await;
-    let heard = talk.hear_until(|_| false).await;
-    for message in &heard {
-        let harmless = matches!(
-            message,
-            Message::Hello { .. } | Message::Bye { farewell: Farewell::NotAMember, .. }
-        );
-        assert!(harmless, "a stranger was told {message:?}");
-    }
-    assert!(matches!(heard.last(), Some(Message::Bye { .. })), "{heard:?}");
+    let heard = stranger_hears(&ann, ann.app.workspace.id()).await;
+    assert_eq!(heard, stranger_hears(&ann, WorkspaceId::new([5; 32])).await);
+    let [Message::Bye { farewell: Farewell::NotAMember, .. }] = &heard[..] else {
+        panic!("a stranger was told {heard:?}")
+    };
     ann.down().await;
 }
 

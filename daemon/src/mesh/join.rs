@@ -30,6 +30,9 @@ pub enum JoinError {
     /// It is in that workspace already.
     #[error("this device is in that workspace already")]
     AlreadyIn,
+    /// Nobody can be called.
+    #[error("this daemon has no sessions with other devices")]
+    NoMesh,
     /// The ticket has ended.
     #[error("the ticket has expired; ask for a new one with `runmesh invite`")]
     Expired,
@@ -101,14 +104,36 @@ async fn make_default_experiment(candidate: &Workspace) {
     let _ = candidate.act(create).await;
 }
 
+/// A workspace that this device is in, and that is not in use yet.
+pub struct Admitted {
+    /// The workspace. Nobody else holds it.
+    pub workspace: Workspace,
+    /// How it was joined.
+    pub joined: Joined,
+}
+
 impl Mesh {
-    /// Joins the workspace of a ticket.
+    /// Joins the workspace of a ticket and puts it in the place of this one.
     pub async fn join(
         &self,
         home: &Home,
         ticket: &Ticket,
         leave_behind: bool,
     ) -> Result<Joined, JoinError> {
+        let inner = &self.inner;
+        let Admitted { workspace, joined } = self.admit(home, ticket).await?;
+        let runs = inner.workspace.snapshot()?.counts()?.runs;
+        if joined.role == Role::Reader && runs > 0 && !leave_behind {
+            workspace.stop().await;
+            return Err(JoinError::OnlyReads { runs });
+        }
+        let take_along = !leave_behind && joined.role >= Role::Writer;
+        let runs_taken = self.replace_by(home, workspace, take_along).await?;
+        Ok(Joined { runs_taken, ..joined })
+    }
+
+    /// Has a member let this device into the workspace of a ticket.
+    pub async fn admit(&self, home: &Home, ticket: &Ticket) -> Result<Admitted, JoinError> {
         let inner = &self.inner;
         let candidate = self.candidate(home, ticket)?;
         let is_member = |held: &Workspace| {
@@ -135,36 +160,43 @@ impl Mesh {
         };
         let through_name = membership.members().find(|(device, _)| **device == ticket.inviter);
         let through_name = through_name.map(|(_, member)| member.name.clone()).unwrap_or_default();
-        let runs = inner.workspace.snapshot()?.counts()?.runs;
-        if role == Role::Reader && runs > 0 && !leave_behind {
-            candidate.stop().await;
-            return Err(JoinError::OnlyReads { runs });
-        }
         if role >= Role::Writer {
             make_default_experiment(&candidate).await;
         }
-        let take_along = !leave_behind && role >= Role::Writer;
-        let candidate =
-            candidate.into_candidate().expect("the session with the candidate has ended");
-        let runs_taken = inner.workspace.switch(home, candidate, take_along).await?;
-        inner.refresh_membership();
-        self.offer_recovery(home).await;
-        locked(&inner.attempts).clear();
-        inner.call_now.notify_one();
-        Ok(Joined {
+        let joined = Joined {
             workspace: ticket.workspace,
             name: membership.name().to_owned(),
             through: ticket.inviter,
             through_name,
             role,
-            runs_taken,
-        })
+            runs_taken: 0,
+        };
+        Ok(Admitted { workspace: candidate, joined })
+    }
+
+    /// Puts another workspace in the place of this one.
+    async fn replace_by(
+        &self,
+        home: &Home,
+        workspace: Workspace,
+        take_along: bool,
+    ) -> Result<u64, JoinError> {
+        let inner = &self.inner;
+        let candidate = workspace.into_candidate().expect("nobody else holds it");
+        let runs_taken = inner.workspace.switch(home, candidate, take_along).await?;
+        inner.refresh_membership();
+        self.offer_recovery(home).await;
+        locked(&inner.attempts).clear();
+        inner.call_now.notify_one();
+        Ok(runs_taken)
     }
 
     /// The store of a ticket's workspace, in which this device's journal starts with its join.
     fn candidate(&self, home: &Home, ticket: &Ticket) -> Result<Workspace, JoinError> {
         let inner = &self.inner;
-        if ticket.workspace == inner.workspace.id() {
+        let places = home.places().map_err(OpenError::from)?;
+        let mut held = places.iter().flat_map(|places| places.all());
+        if held.any(|place| place.id == ticket.workspace) {
             return Err(JoinError::AlreadyIn);
         }
         if ticket.expires_ms != 0 && now().0 >= ticket.expires_ms {
@@ -179,31 +211,35 @@ impl Mesh {
         Ok(Workspace::candidate(home, ticket.workspace, act)?.into_workspace())
     }
 
-    /// Joins the workspace of a ticket without meeting anybody: the join is in this device's
-    /// journal, and counts with every member that gets it in a bundle or a session.
+    /// Joins the workspace of a ticket without meeting anybody, and puts it in the place of this
+    /// one: the join is in this device's journal, and counts with every member that gets it in a
+    /// bundle or a session.
     pub async fn join_unmet(
         &self,
         home: &Home,
         ticket: &Ticket,
         leave_behind: bool,
     ) -> Result<Joined, JoinError> {
+        let Admitted { workspace, joined } = self.admit_unmet(home, ticket).await?;
+        let runs_taken = self.replace_by(home, workspace, !leave_behind).await?;
+        Ok(Joined { runs_taken, ..joined })
+    }
+
+    /// Starts a journal with a join in the workspace of a ticket, without meeting anybody.
+    pub async fn admit_unmet(&self, home: &Home, ticket: &Ticket) -> Result<Admitted, JoinError> {
         let inner = &self.inner;
-        let candidate = self.candidate(home, ticket)?;
-        make_default_experiment(&candidate).await;
-        let candidate = candidate.into_candidate().expect("nobody else has seen the candidate");
-        let runs_taken = inner.workspace.switch(home, candidate, !leave_behind).await?;
-        locked(&inner.book).note(&ticket.inviter, &ticket.addresses);
-        inner.refresh_membership();
-        locked(&inner.attempts).clear();
-        inner.call_now.notify_one();
-        Ok(Joined {
+        let workspace = self.candidate(home, ticket)?;
+        make_default_experiment(&workspace).await;
+        locked(&inner.board.book).note(&ticket.inviter, &ticket.addresses);
+        let joined = Joined {
             workspace: ticket.workspace,
             name: String::new(),
             through: ticket.inviter,
             through_name: String::new(),
             role: Role::Writer,
-            runs_taken,
-        })
+            runs_taken: 0,
+        };
+        Ok(Admitted { workspace, joined })
     }
 
     /// Syncs the candidate with the inviting device until that shows this device as a member.
@@ -211,17 +247,17 @@ impl Mesh {
         let inner = &self.inner;
         let unreachable = || JoinError::Unreachable { addresses: ticket.addresses.clone() };
         let address = reachable_at(&ticket.inviter, &ticket.addresses).ok_or_else(unreachable)?;
-        let call = inner.endpoint.connect(address, ALPN);
+        let call = inner.board.endpoint.connect(address, ALPN);
         let connection = match timeout(DIAL_TIMEOUT, call).await {
             Ok(Ok(connection)) => connection,
             _ => return Err(unreachable()),
         };
-        locked(&inner.book).note(&ticket.inviter, &ticket.addresses);
-        let link = Link::new(connection, inner.device);
+        locked(&inner.board.book).note(&ticket.inviter, &ticket.addresses);
+        let link = Link::calling(connection, inner.device);
         let device = inner.device;
         let session = link.drive(inner, candidate, |held| held.membership.role(&device).is_some());
         let ended = timeout(ADMISSION_TIMEOUT, session).await;
-        inner.count(link.connection(), Some(&link.moved));
+        inner.count(&link);
         link.close(super::link::CLOSE_TWICE, b"it joins, and calls again as a member");
         match ended {
             Ok(Ok(())) => Ok(()),

@@ -13,11 +13,11 @@ use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use runmesh_core::codec::DecodeError;
-use runmesh_core::ids::{DeviceId, JournalId};
+use runmesh_core::ids::{DeviceId, JournalId, WorkspaceId};
 use runmesh_core::store::{Chain, Fault, Ingested, StoreError};
 use runmesh_core::sync::{
-    self, Batch, Ended, Farewell, FirstEntry, Frame, Held, Input, Message, Output, Peering,
-    Session, Status, SyncError, frame_bytes,
+    self, Batch, Ended, Farewell, FirstEntry, Frame, Held, Input, MAX_FIRST_ENTRY_BYTES,
+    MAX_TEXT_BYTES, Message, Output, Peering, Session, Status, SyncError, frame_bytes,
 };
 use runmesh_core::vector::Tip;
 use tokio::io::AsyncReadExt;
@@ -39,6 +39,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Messages read and not yet handled.
 const READ_AHEAD: usize = 4;
+/// The longest hello: two ids, a version, an incarnation, a name and an entry with their lengths.
+const MAX_HELLO_BYTES: usize = 128 + MAX_TEXT_BYTES + MAX_FIRST_ENTRY_BYTES;
 
 /// Why a session ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +70,71 @@ pub(super) struct Moved {
     pub(super) entries_out: AtomicU64,
 }
 
+/// A call of a peer, heard as far as its hello.
+pub(super) struct Call {
+    connection: Connection,
+    opened: Opened,
+}
+
+/// A conversation that the peer has opened.
+struct Opened {
+    send: SendStream,
+    receive: RecvStream,
+    workspace: WorkspaceId,
+    hello: Message,
+}
+
+impl Call {
+    /// Waits for the hello of who opened a connection.
+    pub(super) async fn hear(connection: Connection) -> Result<Self, LinkError> {
+        let opened = timeout(OPEN_TIMEOUT, hear_hello(&connection)).await;
+        let opened = opened.map_err(|_| LinkError::NotOpened)??;
+        Ok(Self { connection, opened })
+    }
+
+    /// The workspace that the caller means.
+    pub(super) const fn workspace(&self) -> WorkspaceId {
+        self.opened.workspace
+    }
+
+    /// Ends the call with a last word, which depends on the first entry of the caller's journal.
+    pub(super) async fn turn_away(self, word: impl FnOnce(Option<&FirstEntry>) -> Message) {
+        let Opened { mut send, hello, .. } = self.opened;
+        let first = match &hello {
+            Message::Hello { first, .. } => first.as_ref(),
+            _ => None,
+        };
+        let Frame(bytes) = word(first).frame();
+        let last_words = async {
+            // Fails only if the caller is gone.
+            let _ = send.write_all(&bytes).await;
+            let _ = send.finish();
+            self.connection.closed().await
+        };
+        let _ = timeout(LAST_WORDS, last_words).await;
+        self.connection.close(VarInt::from_u32(CLOSE_DONE), b"done");
+    }
+}
+
+async fn hear_hello(connection: &Connection) -> Result<Opened, LinkError> {
+    let (send, mut receive) = connection.accept_bi().await.map_err(lost)?;
+    let mut head = [0; 4];
+    let broken_off = |_| LinkError::NotOpened;
+    receive.read_exact(&mut head).await.map_err(broken_off)?;
+    let length = frame_bytes(head, MAX_HELLO_BYTES).map_err(SyncError::from)?;
+    let mut bytes = vec![0; length];
+    receive.read_exact(&mut bytes).await.map_err(broken_off)?;
+    let hello = Message::decode(&bytes).map_err(SyncError::from)?;
+    let Message::Hello { workspace, .. } = hello else { return Err(LinkError::NotOpened) };
+    Ok(Opened { send, receive, workspace, hello })
+}
+
 /// One session over one connection.
 pub(super) struct Link {
     connection: Connection,
     dialer: DeviceId,
+    /// What a caller has opened, until the session starts.
+    opened: Mutex<Option<Opened>>,
     since: Instant,
     pub(super) moved: Moved,
     heard_goodbye: AtomicBool,
@@ -86,12 +149,24 @@ enum Event {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, dialer: DeviceId) -> Self {
+    /// A link of this device's own making.
+    pub(super) fn calling(connection: Connection, device: DeviceId) -> Self {
+        Self::new(connection, device, None)
+    }
+
+    /// A link that a peer has made.
+    pub(super) fn answering(call: Call) -> Self {
+        let peer = super::device_at(&call.connection);
+        Self::new(call.connection, peer, Some(call.opened))
+    }
+
+    fn new(connection: Connection, dialer: DeviceId, opened: Option<Opened>) -> Self {
+        let opened = Mutex::new(opened);
         let (watches, asked) = mpsc::unbounded_channel();
         let (status, asked) = (Mutex::default(), Mutex::new(Some(asked)));
         let since = Instant::now();
         let (moved, heard_goodbye) = (Moved::default(), AtomicBool::new(false));
-        Self { connection, dialer, since, moved, heard_goodbye, status, watches, asked }
+        Self { connection, dialer, opened, since, moved, heard_goodbye, status, watches, asked }
     }
 
     /// Who opened the connection.
@@ -142,7 +217,7 @@ impl Link {
         workspace: &Workspace,
         enough: impl Fn(&Held) -> bool,
     ) -> Result<(), LinkError> {
-        let (send, receive) = self.open(inner.device).await?;
+        let (send, receive, hello) = self.open().await?;
         let peer = super::device_at(&self.connection);
         let held = read_held(workspace)?;
         let peering = Peering {
@@ -151,12 +226,17 @@ impl Link {
             peer,
             name: inner.name.clone(),
             first: first_entry(workspace)?,
+            calls: hello.is_none(),
         };
         let mut session = Session::new(peering, held);
         let limit = Arc::new(AtomicUsize::new(session.frame_limit()));
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (to_ingest, batches) = mpsc::unbounded_channel();
         let (events, mut happened) = mpsc::channel(READ_AHEAD);
+        if let Some(hello) = hello {
+            // There is room for the first.
+            let _ = events.try_send(Event::Input(Input::Received(hello)));
+        }
         let work = async {
             tokio::select! {
                 biased;
@@ -184,16 +264,17 @@ impl Link {
         ended
     }
 
-    async fn open(&self, device: DeviceId) -> Result<(SendStream, RecvStream), LinkError> {
-        let streams = async {
-            if self.dialer == device {
-                self.connection.open_bi().await
-            } else {
-                self.connection.accept_bi().await
+    /// The two directions of the conversation, and the hello if the peer has said it.
+    async fn open(&self) -> Result<(SendStream, RecvStream, Option<Message>), LinkError> {
+        let opened = locked(&self.opened).take();
+        if let Some(Opened { send, receive, hello, .. }) = opened {
+            return Ok((send, receive, Some(hello)));
+        }
+        match timeout(OPEN_TIMEOUT, self.connection.open_bi()).await {
+            Ok(streams) => {
+                let (send, receive) = streams.map_err(lost)?;
+                Ok((send, receive, None))
             }
-        };
-        match timeout(OPEN_TIMEOUT, streams).await {
-            Ok(streams) => streams.map_err(lost),
             Err(_) => Err(LinkError::NotOpened),
         }
     }
@@ -394,7 +475,10 @@ impl Link {
                 Ok((ingested, faults)) => {
                     let entries = ingested.entries as u64;
                     self.moved.entries_in.fetch_add(entries, Ordering::Relaxed);
-                    inner.offer(ingested.blobs);
+                    // What a workspace names that is being joined is offered once it is joined.
+                    if workspace.id() == inner.workspace.id() {
+                        inner.offer(ingested.blobs);
+                    }
                     match read_held(workspace) {
                         Ok(held) => Event::Input(Input::Ingested { batches: count, held, faults }),
                         Err(error) => Event::Failed(error.into()),

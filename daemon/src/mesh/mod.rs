@@ -13,6 +13,7 @@ mod members;
 #[cfg(test)]
 mod members_tests;
 mod status;
+mod switchboard;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use iroh::endpoint::{Connection, VarInt};
-use iroh::{Endpoint, EndpointAddr, EndpointId};
+use iroh::endpoint::Connection;
+use iroh::{EndpointAddr, EndpointId};
 use runmesh_core::api::Traffic;
 use runmesh_core::ids::{BlobHash, DeviceId};
 use runmesh_core::membership::Membership;
@@ -32,13 +33,14 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::addresses::AddressBook;
 pub use self::endpoint::EndpointError;
-pub use self::join::{JoinError, Joined};
-use self::link::{Link, LinkError};
+pub use self::join::{Admitted, JoinError, Joined};
+use self::link::{Call, Link, LinkError};
 pub use self::members::{MembersError, NewTicket};
 pub use self::status::{PeerStatus, Synced};
-use crate::blobs::{self, Fetcher, Wanted};
+use self::switchboard::Board;
+pub use self::switchboard::Switchboard;
+use crate::blobs::{Fetcher, Wanted};
 use crate::causes::with_causes;
 use crate::home::Home;
 use crate::now;
@@ -55,8 +57,26 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// How long sessions may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A connection of the blob protocol with each connected peer.
-pub type BlobConnections = Arc<Mutex<BTreeMap<DeviceId, Connection>>>;
+/// The membership of a workspace as it is now, to be looked at from anywhere. All clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct MembershipNow(Arc<RwLock<Arc<Membership>>>);
+
+impl MembershipNow {
+    /// The membership.
+    pub fn now(&self) -> Arc<Membership> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what it is. Returns whether it was another before.
+    fn note(&self, new: Membership) -> bool {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = **held != new;
+        if changed {
+            *held = Arc::new(new);
+        }
+        changed
+    }
+}
 
 /// When to call a peer again.
 #[derive(Debug, Clone, Copy)]
@@ -67,13 +87,11 @@ struct Attempt {
 
 /// What is shared by the mesh's tasks.
 struct Inner {
-    endpoint: Endpoint,
+    board: Arc<Board>,
     workspace: Workspace,
     device: DeviceId,
     name: String,
-    provider: blobs::Provider,
-    membership: Arc<RwLock<Arc<Membership>>>,
-    book: Mutex<AddressBook>,
+    membership: MembershipNow,
     links: Mutex<BTreeMap<DeviceId, Arc<Link>>>,
     attempts: Mutex<BTreeMap<DeviceId, Attempt>>,
     errors: Mutex<BTreeMap<DeviceId, String>>,
@@ -82,13 +100,12 @@ struct Inner {
     /// Changes with every session that begins, ends or moves on.
     progress: watch::Sender<u64>,
     fetcher: Fetcher,
-    blob_connections: BlobConnections,
     call_now: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// The sessions with the other members.
+/// The sessions with the other members of one workspace.
 #[derive(Clone)]
 pub struct Mesh {
     inner: Arc<Inner>,
@@ -108,52 +125,41 @@ fn device_at(connection: &Connection) -> DeviceId {
 }
 
 impl Mesh {
-    /// Starts accepting and calling. Blobs that entries name are offered to `fetcher`, which finds
-    /// the connections to fetch them over in `blob_connections`.
+    /// Starts taking calls from the switchboard and calling. Who is a member is noted in
+    /// `membership`; blobs that entries name are offered to `fetcher`.
     pub async fn start(
         home: &Home,
-        peer_port: Option<u16>,
+        switchboard: &Switchboard,
         name: &str,
         workspace: Workspace,
-        blobs: blobs::Blobs,
+        membership: MembershipNow,
         fetcher: Fetcher,
-        blob_connections: BlobConnections,
-    ) -> Result<Self, EndpointError> {
-        let endpoint = endpoint::bind(home, peer_port).await?;
-        if let Some(socket) = endpoint.bound_sockets().first()
-            && let Err(error) = home.set_last_peer_port(socket.port())
-        {
-            tracing::warn!(%error, "the peers' port could not be saved");
-        }
-        let membership = Arc::new(RwLock::new(Arc::new(Membership::default())));
-        let provider = blobs::Provider::new(blobs, gate(&membership, &workspace));
+    ) -> Self {
+        let board = Arc::clone(&switchboard.board);
         let inner = Arc::new(Inner {
-            device: crate::workspace::device_of(home),
-            endpoint,
+            device: board.device,
+            board,
             workspace,
             name: name.to_owned(),
-            provider,
             membership,
-            book: Mutex::new(AddressBook::open(home.path().join("peers.json"))),
             links: Mutex::default(),
             attempts: Mutex::default(),
             errors: Mutex::default(),
             ended: Mutex::default(),
             progress: watch::Sender::new(0),
             fetcher,
-            blob_connections,
             call_now: Notify::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         inner.refresh_membership();
         let mesh = Self { inner };
-        mesh.spawn(Inner::accept(Arc::clone(&mesh.inner)));
+        mesh.inner.board.add(&mesh.inner);
         mesh.spawn(Inner::call_members(Arc::clone(&mesh.inner)));
         mesh.spawn(Inner::follow_workspace(Arc::clone(&mesh.inner)));
         mesh.spawn(mesh.inner.fetcher.clone().run());
         mesh.offer_recovery(home).await;
-        Ok(mesh)
+        mesh
     }
 
     /// Makes the recovery ticket of this device if it shall have one. It is tried again at every
@@ -171,33 +177,17 @@ impl Mesh {
 
     /// Where peers can reach this device.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        endpoint::addresses(&self.inner.endpoint)
+        endpoint::addresses(&self.inner.board.endpoint)
     }
 
-    /// Ends all sessions and closes the endpoint.
+    /// Ends all sessions.
     pub async fn stop(&self) {
+        self.inner.board.remove(&self.inner);
         self.inner.stop.cancel();
         self.inner.tasks.close();
         if timeout(GRACE, self.inner.tasks.wait()).await.is_err() {
             tracing::debug!("sessions were cut, for they took too long to end");
         }
-        self.inner.endpoint.close().await;
-    }
-}
-
-fn gate(membership: &Arc<RwLock<Arc<Membership>>>, workspace: &Workspace) -> blobs::Gate {
-    let (members, of_grants) = (Arc::clone(membership), Arc::clone(membership));
-    let workspace = workspace.clone();
-    let is_member = |membership: &RwLock<Arc<Membership>>, device: &DeviceId| {
-        membership.read().unwrap_or_else(PoisonError::into_inner).role(device).is_some()
-    };
-    blobs::Gate {
-        admits: Box::new(move |device| is_member(&members, device)),
-        grants: Box::new(move |device, id, blob| {
-            *id == workspace.id()
-                && is_member(&of_grants, device)
-                && workspace.snapshot().and_then(|held| held.is_granted(blob)).unwrap_or(false)
-        }),
     }
 }
 
@@ -213,17 +203,19 @@ impl Inner {
     }
 
     fn membership(&self) -> Arc<Membership> {
-        Arc::clone(&self.membership.read().unwrap_or_else(PoisonError::into_inner))
+        self.membership.now()
+    }
+
+    /// Whether a device is a member of this workspace.
+    fn has_member(&self, device: &DeviceId) -> bool {
+        self.membership().role(device).is_some()
     }
 
     fn refresh_membership(&self) {
         match self.workspace.snapshot().and_then(|snapshot| snapshot.membership()) {
             Ok(new) => {
-                let mut held = self.membership.write().unwrap_or_else(PoisonError::into_inner);
-                if **held != new {
-                    *held = Arc::new(new);
-                    drop(held);
-                    self.close_to_strangers();
+                if self.membership.note(new) {
+                    self.board.close_to_strangers();
                     self.call_now.notify_one();
                 }
             }
@@ -234,26 +226,13 @@ impl Inner {
         }
     }
 
-    /// Closes what blobs come over to devices that are no members any more. Sessions see to
-    /// themselves.
-    fn close_to_strangers(&self) {
-        let members = self.membership();
-        locked(&self.blob_connections).retain(|device, connection| {
-            let stays = members.role(device).is_some();
-            if !stays {
-                connection.close(blobs::CLOSE_NOT_A_MEMBER.into(), b"not a member");
-            }
-            stays
-        });
-    }
-
     /// Keeps the membership up to date, and ends all sessions when the workspace is another.
     async fn follow_workspace(self: Arc<Self>) {
         let mut switched = self.workspace.switched();
         loop {
             let mut changed = self.workspace.changed();
             self.refresh_membership();
-            self.offer_missing();
+            self.blobs_reachable();
             loop {
                 tokio::select! {
                     _ = switched.changed() => break,
@@ -265,9 +244,6 @@ impl Inner {
                 }
             }
             self.fetcher.clear();
-            for connection in std::mem::take(&mut *locked(&self.blob_connections)).values() {
-                connection.close(VarInt::from_u32(link::CLOSE_SWITCHED), b"another workspace");
-            }
             for link in locked(&self.links).values() {
                 link.close(link::CLOSE_SWITCHED, b"this device went over to another workspace");
             }
@@ -276,18 +252,9 @@ impl Inner {
         }
     }
 
-    async fn accept(self: Arc<Self>) {
-        while let Some(incoming) = self.endpoint.accept().await {
-            let inner = Arc::clone(&self);
-            self.spawn(async move {
-                let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, incoming).await else { return };
-                match connection.alpn() {
-                    alpn if alpn == ALPN => inner.start_link(connection, None),
-                    alpn if alpn == blobs::ALPN => inner.serve_blobs(connection).await,
-                    _ => connection.close(VarInt::from_u32(link::CLOSE_BAD), b"unknown protocol"),
-                }
-            });
-        }
+    /// Starts a session with a peer that called.
+    fn answer(self: Arc<Self>, call: Call) {
+        self.start_link(Link::answering(call));
     }
 
     /// Calls every member that no session is open with, again and again, less and less often.
@@ -323,53 +290,24 @@ impl Inner {
         }
     }
 
-    fn address_of(&self, device: &DeviceId) -> Option<EndpointAddr> {
-        let contact = locked(&self.book).contact(device);
-        if contact.addresses.is_empty() {
-            return None;
-        }
-        reachable_at(device, &contact.addresses)
-    }
-
     async fn call(self: Arc<Self>, device: DeviceId) {
-        let Some(address) = self.address_of(&device) else { return self.failed(device, None) };
-        match timeout(DIAL_TIMEOUT, self.endpoint.connect(address, ALPN)).await {
+        let Some(address) = self.board.address_of(&device) else {
+            return self.failed(device, None);
+        };
+        match timeout(DIAL_TIMEOUT, self.board.endpoint.connect(address, ALPN)).await {
             Ok(Ok(connection)) => {
-                let dialer = Some(self.device);
-                self.start_link(connection, dialer);
+                let link = Link::calling(connection, self.device);
+                self.start_link(link);
             }
             Ok(Err(error)) => self.failed(device, Some(error.to_string())),
             Err(_) => self.failed(device, Some("it does not answer".to_owned())),
         }
     }
 
-    /// Opens a connection for blobs with a peer that a session was opened with.
-    fn call_for_blobs(self: &Arc<Self>, device: DeviceId) {
-        let inner = Arc::clone(self);
-        self.spawn(async move {
-            let Some(address) = inner.address_of(&device) else { return };
-            let call = inner.endpoint.connect(address, blobs::ALPN);
-            if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, call).await {
-                inner.serve_blobs(connection).await;
-            }
-        });
-    }
-
-    /// Serves blobs over a connection, from either side, and lets the fetcher use it meanwhile.
-    async fn serve_blobs(&self, connection: Connection) {
-        let device = device_at(&connection);
-        if self.membership().role(&device).is_some() {
-            locked(&self.blob_connections).insert(device, connection.clone());
-            self.offer_missing();
-            self.fetcher.peer_came();
-        }
-        let id = connection.stable_id();
-        self.provider.serve(connection.clone()).await;
-        self.count(&connection, None);
-        let mut connections = locked(&self.blob_connections);
-        if connections.get(&device).is_some_and(|held| held.stable_id() == id) {
-            connections.remove(&device);
-        }
+    /// To be called when blobs may have come within reach: of a new peer, or in a new workspace.
+    fn blobs_reachable(&self) {
+        self.offer_missing();
+        self.fetcher.peer_came();
     }
 
     /// Offers the fetcher blobs that new entries name.
@@ -409,18 +347,16 @@ impl Inner {
         attempts.insert(device, Attempt { failures: failures.saturating_add(1), next });
     }
 
-    /// Starts a session over a connection, from either side. It is not cut when this device stops:
-    /// it says goodbye then, and ends by itself.
-    fn start_link(self: Arc<Self>, connection: Connection, dialer: Option<DeviceId>) {
+    /// Starts a session, from either side. It is not cut when this device stops: it says goodbye
+    /// then, and ends by itself.
+    fn start_link(self: Arc<Self>, link: Link) {
         let inner = Arc::clone(&self);
-        self.tasks.spawn(async move { inner.run_link(connection, dialer).await });
+        self.tasks.spawn(async move { inner.run_link(Arc::new(link)).await });
     }
 
     /// Runs a session until it ends.
-    async fn run_link(self: Arc<Self>, connection: Connection, dialer: Option<DeviceId>) {
-        let device = device_at(&connection);
-        let dialer = dialer.unwrap_or(device);
-        let link = Arc::new(Link::new(connection, dialer));
+    async fn run_link(self: Arc<Self>, link: Arc<Link>) {
+        let device = device_at(link.connection());
         if !self.take_place(device, &link) {
             link.close(link::CLOSE_TWICE, b"there is a session already");
             return;
@@ -428,7 +364,7 @@ impl Inner {
         self.moved();
         self.tell_connected().await;
         let ended = link.run(&self).await;
-        self.count(link.connection(), Some(&link.moved));
+        self.count(&link);
         if self.leave_place(device, &link) {
             self.tell_connected().await;
         }
@@ -463,9 +399,7 @@ impl Inner {
             held.close(link::CLOSE_TWICE, b"there is another session");
             // If the peer was gone, so is what its blobs came over, and who fetches from it must
             // not wait until that is noticed. The session's caller opens another.
-            if let Some(stale) = locked(&self.blob_connections).remove(&device) {
-                stale.close(VarInt::from_u32(link::CLOSE_TWICE), b"there is another session");
-            }
+            self.board.forget_blobs_of(&device);
         }
         links.insert(device, Arc::clone(link));
         true
@@ -484,7 +418,7 @@ impl Inner {
     fn met(self: &Arc<Self>, device: DeviceId, dialer: DeviceId, connection: &Connection) {
         locked(&self.errors).remove(&device);
         locked(&self.attempts).remove(&device);
-        let mut book = locked(&self.book);
+        let mut book = locked(&self.board.book);
         let at: Vec<SocketAddr> = connection
             .paths()
             .iter()
@@ -497,7 +431,7 @@ impl Inner {
         book.seen(&device, now().0);
         drop(book);
         if dialer == self.device {
-            self.call_for_blobs(device);
+            self.board.call_for_blobs(device);
         }
     }
 

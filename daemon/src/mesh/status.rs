@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use iroh::endpoint::Connection;
 use runmesh_core::act::Role;
 use runmesh_core::api::Traffic;
 use runmesh_core::ids::DeviceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::link::{Link, Moved};
-use super::{Inner, Mesh, locked};
+use super::link::Link;
+use super::{Inner, Mesh, locked, switchboard};
 use crate::WriteError;
 
 /// How a peer stands.
@@ -59,40 +58,40 @@ pub struct Synced {
 }
 
 impl Inner {
-    /// Counts what moved over a connection that has ended.
-    pub(super) fn count(&self, connection: &Connection, moved: Option<&Moved>) {
-        add(&mut locked(&self.ended), connection, moved);
+    /// Counts what moved over a link that has ended.
+    pub(super) fn count(&self, link: &Link) {
+        add(&mut locked(&self.ended), link);
     }
 }
 
-fn add(traffic: &mut Traffic, connection: &Connection, moved: Option<&Moved>) {
-    let stats = connection.stats();
-    traffic.bytes_in += stats.udp_rx.bytes;
-    traffic.bytes_out += stats.udp_tx.bytes;
-    if let Some(moved) = moved {
-        traffic.entries_in += moved.entries_in.load(Ordering::Relaxed);
-        traffic.entries_out += moved.entries_out.load(Ordering::Relaxed);
-    }
+fn add(traffic: &mut Traffic, link: &Link) {
+    switchboard::count(traffic, link.connection());
+    traffic.entries_in += link.moved.entries_in.load(Ordering::Relaxed);
+    traffic.entries_out += link.moved.entries_out.load(Ordering::Relaxed);
 }
 
 impl Mesh {
-    /// What moved since the daemon started, as it was on the wire.
+    /// What moved since the daemon started, as it was on the wire. Blobs of all workspaces go over
+    /// the same connections, and are counted in each.
     pub fn traffic(&self) -> Traffic {
         let mut traffic = *locked(&self.inner.ended);
         for link in locked(&self.inner.links).values() {
-            add(&mut traffic, link.connection(), Some(&link.moved));
+            add(&mut traffic, link);
         }
-        for connection in locked(&self.inner.blob_connections).values() {
-            add(&mut traffic, connection, None);
-        }
+        let blobs = self.inner.board.traffic();
+        traffic.bytes_in += blobs.bytes_in;
+        traffic.bytes_out += blobs.bytes_out;
         traffic
     }
 
     /// The other members, and how each stands.
     pub fn peers(&self) -> Vec<PeerStatus> {
         let inner = &self.inner;
-        let (links, errors, book) =
-            (locked(&inner.links).clone(), locked(&inner.errors).clone(), locked(&inner.book));
+        let (links, errors, book) = (
+            locked(&inner.links).clone(),
+            locked(&inner.errors).clone(),
+            locked(&inner.board.book),
+        );
         let membership = inner.membership();
         let others = membership.members().filter(|(device, _)| **device != inner.device);
         let peers = others.map(|(device, member)| {

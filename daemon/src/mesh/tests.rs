@@ -32,8 +32,9 @@ impl Device {
     }
 
     pub(super) async fn down(self) -> tempfile::TempDir {
-        self.app.mesh().unwrap().stop().await;
-        self.app.workspace.stop().await;
+        self.app.hang_up().await;
+        self.app.stop().await;
+        self.app.close().await;
         self.folder
     }
 

@@ -55,7 +55,8 @@ import { signal } from "./ui.js";
  *   refused: { device: Named, reason: string }[] }} Members */
 /** @typedef {Record<string, any>} Status */
 
-const ROOT = "/api/v1";
+/** Where this workspace is: a device may hold several, each below a path of its own. */
+export const ROOT = `${location.pathname.match(/^\/w\/[^/]+/)?.[0] ?? ""}/api/v1`;
 const TOKEN = "runmesh-token";
 
 /** What the daemon said when it refused. */

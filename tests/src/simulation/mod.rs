@@ -278,6 +278,7 @@ impl Simulation {
                 peer: self.devices[peer].id(),
                 name: format!("device {device}"),
                 first: own.first_entry(),
+                calls: device == a,
             };
             let session = Session::new(peering, own.held());
             let side = Side { connection: self.connections, session, wakes_at: 0 };

@@ -17,10 +17,12 @@ use crate::bundle::{ExportError, ImportError};
 use crate::causes::with_causes;
 use crate::home::HomeError;
 use crate::mesh::{JoinError, MembersError};
+use crate::places::{BadPlaceName, PlaceError};
+use crate::workspaces::WorkspacesError;
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::http) enum Error {
     #[error("this daemon has no such route; it is runmesh {}", env!("CARGO_PKG_VERSION"))]
     NoSuchRoute,
     #[error("another device listens here")]
@@ -89,6 +91,12 @@ pub(super) enum Error {
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error(transparent)]
+    Workspaces(#[from] WorkspacesError),
+    #[error(transparent)]
+    PlaceName(#[from] BadPlaceName),
+    #[error("this daemon holds one workspace, and no list")]
+    NoWorkspaces,
+    #[error(transparent)]
     Fetch(#[from] NotFetched),
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -122,28 +130,23 @@ impl Error {
                 | MembersError::Ambiguous { .. }
                 | MembersError::NotYours(NotYours::NotAMember),
             ) => ErrorCode::NotFound,
+            Self::Workspaces(error) => workspaces_code(error),
             Self::SignatureChanged { .. } => ErrorCode::Refused,
             Self::WrongDevice => ErrorCode::WrongDevice,
             Self::Alone
             | Self::ForeignPage
             | Self::Members(
                 MembersError::NotYours(_) | MembersError::LastAdmin | MembersError::Recovery,
-            )
-            | Self::Join(
-                JoinError::AlreadyIn
-                | JoinError::Expired
-                | JoinError::OnlyReads { .. }
-                | JoinError::Refused { .. },
             ) => ErrorCode::Refused,
             Self::NobodyConnected => ErrorCode::Unreachable,
             Self::NotSynced { .. } | Self::BlobsNotSynced { .. } => ErrorCode::TimedOut,
-            Self::Join(JoinError::Unreachable { .. } | JoinError::Failed(_)) => {
-                ErrorCode::Unreachable
-            }
+            Self::Join(error) => join_code(error),
             Self::Fetch(NotFetched::Nobody { .. }) => ErrorCode::Unreachable,
-            Self::NoMesh | Self::Fetch(NotFetched::GivenUp { .. }) => ErrorCode::Unavailable,
+            Self::NoMesh | Self::NoWorkspaces | Self::Fetch(NotFetched::GivenUp { .. }) => {
+                ErrorCode::Unavailable
+            }
             Self::Members(MembersError::OneName | MembersError::NameTooLong) => ErrorCode::Invalid,
-            Self::Members(_) | Self::Join(_) | Self::Fetch(_) => ErrorCode::Internal,
+            Self::Members(_) | Self::Fetch(_) => ErrorCode::Internal,
             Self::Unauthorized => ErrorCode::Unauthorized,
             Self::NotSettled(NotSettled::Store(_)) => ErrorCode::Internal,
             Self::Invalid(_)
@@ -155,6 +158,7 @@ impl Error {
             | Self::NotARun(_)
             | Self::BadPath(_)
             | Self::Search(_)
+            | Self::PlaceName(_)
             | Self::Ticket(_) => ErrorCode::Invalid,
             Self::Blob(BlobError::UploadBroken { .. } | BlobError::TooLarge { .. }) => {
                 ErrorCode::Invalid
@@ -203,6 +207,12 @@ impl Error {
                 }
                 ModelRefusal::NameTaken(_) | ModelRefusal::SemverTaken { .. } => return None,
             },
+            Self::Workspaces(WorkspacesError::Place(PlaceError::NoSuch(_))) => {
+                "`runmesh workspace list` lists those that are here"
+            }
+            Self::Workspaces(WorkspacesError::Place(PlaceError::Current(_))) => {
+                "choose another first: `runmesh workspace use NAME`"
+            }
             Self::NoSuchExperiment(_) => "`runmesh experiments` lists those that are here",
             Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
             Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",
@@ -226,6 +236,27 @@ impl Error {
             }
             _ => return None,
         })
+    }
+}
+
+const fn join_code(error: &JoinError) -> ErrorCode {
+    match error {
+        JoinError::AlreadyIn
+        | JoinError::Expired
+        | JoinError::OnlyReads { .. }
+        | JoinError::Refused { .. } => ErrorCode::Refused,
+        JoinError::Unreachable { .. } | JoinError::Failed(_) => ErrorCode::Unreachable,
+        JoinError::NoMesh => ErrorCode::Unavailable,
+        _ => ErrorCode::Internal,
+    }
+}
+
+const fn workspaces_code(error: &WorkspacesError) -> ErrorCode {
+    match error {
+        WorkspacesError::Place(PlaceError::NoSuch(_)) => ErrorCode::NotFound,
+        WorkspacesError::Place(_) => ErrorCode::Refused,
+        WorkspacesError::Join(error) => join_code(error),
+        _ => ErrorCode::Internal,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 
 use super::error::Error;
 use super::status::{peers as all_peers, traffic};
+use super::workspaces::{place_of, workspaces};
 use super::{query, read};
 use crate::app::App;
 use crate::blobs::{NotFetched, Wanted};
@@ -47,18 +48,31 @@ pub(super) async fn invite(
 }
 
 pub(super) async fn join(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Joined>, Error> {
-    let JoinRequest { ticket, leave_behind, unmet } = read(&body)?;
+    let JoinRequest { ticket, leave_behind, unmet, name } = read(&body)?;
     let ticket: Ticket = ticket.trim().parse()?;
-    let mesh = mesh(&app)?;
-    let joined = match unmet {
-        false => mesh.join(&app.home, &ticket, leave_behind).await?,
-        true => mesh.join_unmet(&app.home, &ticket, leave_behind).await?,
+    let beside = name.is_some() || leave_behind;
+    let (place, joined) = if beside {
+        let workspaces = workspaces(&app)?;
+        let name = name.map(|name| name.parse()).transpose()?;
+        let (space, joined) = workspaces.join(&ticket, name, unmet).await?;
+        if leave_behind {
+            workspaces.choose(space.name.as_str()).await?;
+        }
+        (space.name.to_string(), joined)
+    } else {
+        let mesh = mesh(&app)?;
+        let joined = match unmet {
+            false => mesh.join(&app.home, &ticket, false).await?,
+            true => mesh.join_unmet(&app.home, &ticket, false).await?,
+        };
+        (place_of(&app).unwrap_or_default(), joined)
     };
     Ok(Json(Joined {
         workspace: Named { id: joined.workspace, name: joined.name },
         through: Named { id: joined.through, name: joined.through_name },
         role: joined.role,
         runs_taken: joined.runs_taken,
+        place,
     }))
 }
 

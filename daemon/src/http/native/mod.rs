@@ -18,6 +18,7 @@ mod status;
 mod table;
 mod update;
 mod views;
+mod workspaces;
 
 use std::sync::Arc;
 
@@ -33,9 +34,10 @@ use runmesh_core::ids::DeviceId;
 use runmesh_core::store::Snapshot;
 use serde::de::DeserializeOwned;
 
-use self::error::Error;
+pub(super) use self::error::Error;
 use super::guard;
 use crate::app::App;
+use crate::device::Device;
 use crate::workspace::device_of;
 
 /// The largest JSON body that is read.
@@ -64,10 +66,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/runs/groups", post(groups::groups))
         .route("/runs/update", post(update::runs))
         .route("/views", get(views::list).post(views::save))
+        .route("/workspaces", get(workspaces::list))
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/artifacts", get(artifacts::list))
         .route("/runs/{run}/artifact", get(artifacts::get).put(artifacts::put))
-        .layer(from_fn_with_state(Arc::clone(app), check_client));
+        .layer(from_fn_with_state(Arc::clone(app.device()), check_client));
     let managed = Router::new()
         .route("/invite", post(manage::invite))
         .route("/members/remove", post(members::remove))
@@ -82,8 +85,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/sync", post(manage::sync))
         .route("/doctor", get(manage::doctor))
         .route("/doctor/rebuild", post(manage::rebuild))
+        .route("/workspaces/create", post(workspaces::create))
+        .route("/workspaces/use", post(workspaces::choose))
+        .route("/workspaces/rename", post(workspaces::rename))
         .route("/shutdown", post(manage::shutdown))
-        .layer(from_fn_with_state(Arc::clone(app), check_manager));
+        .layer(from_fn_with_state(Arc::clone(app.device()), check_manager));
     let routes = open
         .merge(managed)
         .fallback(async || Error::NoSuchRoute)
@@ -96,16 +102,20 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 }
 
 /// Lets through who may use the client protocols.
-async fn check_client(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if app.config.clients_need_token() {
-        return check_manager(State(app), request, next).await;
+async fn check_client(State(device): State<Arc<Device>>, request: Request, next: Next) -> Response {
+    if device.config.clients_need_token() {
+        return check_manager(State(device), request, next).await;
     }
     next.run(request).await
 }
 
 /// Lets through who has the home's token.
-async fn check_manager(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if guard::has_token(request.headers(), app.home.token()) {
+async fn check_manager(
+    State(device): State<Arc<Device>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if guard::has_token(request.headers(), device.home.token()) {
         return next.run(request).await;
     }
     Error::Unauthorized.into_response()

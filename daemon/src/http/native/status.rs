@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use runmesh_core::api::{BlobStatus, DiskStatus, Named, Peer, Status, Traffic};
+use runmesh_core::api::{BlobStatus, DiskStatus, Named, PLACES, Peer, Status, Traffic};
 use runmesh_core::entry::UnverifiedEntry;
 use runmesh_core::ids::JournalId;
 use runmesh_core::store::Snapshot;
 
 use super::error::Error;
 use super::query;
+use super::workspaces::place_of;
 use crate::app::App;
 use crate::mesh::{Mesh, PeerStatus};
 use crate::workspace::device_of;
@@ -30,6 +31,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: Named { id: device, name: app.config.name.clone() },
             workspace: Named { id: workspace, name: membership.name().to_owned() },
+            place: place(app),
             home: app.home.path().display().to_string(),
             pid: std::process::id(),
             http: address.to_string(),
@@ -52,6 +54,13 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
         }))
     })
     .await
+}
+
+/// The path below which clients find this workspace; none for the one they get without.
+fn place(app: &App) -> Option<String> {
+    let current = app.workspaces()?.current();
+    let is_current = current.app.workspace.id() == app.workspace.id();
+    if is_current { None } else { place_of(app).map(|name| format!("{PLACES}{name}")) }
 }
 
 fn addresses(app: &App) -> Vec<String> {

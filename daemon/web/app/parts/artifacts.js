@@ -1,6 +1,6 @@
 // The files of a run: a tree at the side, and the one that is chosen.
 
-import { api, ApiError, token } from "../api.js";
+import { api, ApiError, ROOT, token } from "../api.js";
 import { basename, bytes } from "../format.js";
 import { route, setQuery } from "../route.js";
 import { attempt, tell } from "../state.js";
@@ -55,7 +55,7 @@ function File({ run, path }) {
   }, [run, path]);
   if (error) return html`<div class="file"><${Failure} error=${error} /></div>`;
   if (!entry?.file) return html`<div class="file"><${Loading} /></div>`;
-  const address = `/api/v1/runs/${run}/artifact?${new URLSearchParams({ path })}`;
+  const address = `${ROOT}/runs/${run}/artifact?${new URLSearchParams({ path })}`;
   const fetched = () => attempt(async () => {
     tell("The file is being fetched");
     save(await (await api.artifact(run, path)).blob(), basename(path));
