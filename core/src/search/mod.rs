@@ -53,8 +53,8 @@ pub use models::{MODEL_VERSIONS, ModelAttribute, REGISTERED_MODELS, VersionAttri
 pub use order::{Order, parse_order};
 pub use pattern::Pattern;
 pub use run_columns::RunColumns;
-pub use run_datasets::{DatasetUse, dataset_uses};
 pub use run_counts::count_runs;
+pub use run_datasets::{DatasetUse, dataset_uses};
 pub use run_find::{RunNumber, find_runs, read_runs};
 pub use runs::{RunPage, RunQuery, ViewType, search_runs};
 pub use schema::{

@@ -31,10 +31,7 @@ impl RunRows {
     }
 
     /// Reads the head of every row, in order of arrival.
-    pub(super) fn each_head(
-        &self,
-        mut read: impl FnMut(u32, &Head<'_>),
-    ) -> Result<(), StoreError> {
+    pub(super) fn each_head(&self, mut read: impl FnMut(u32, &Head<'_>)) -> Result<(), StoreError> {
         for item in self.table.range::<u32>(..)? {
             let (number, bytes) = item?;
             read(number.value(), &RunView::read(bytes.value())?.head);
