@@ -15,6 +15,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 BENCH = TARGET / "bench"
+# Where the binaries are that are measured.
+PROFILE = TARGET / "release"
 
 
 def free_port() -> int:
@@ -37,7 +39,7 @@ def installed(name: str, *packages: str) -> Path:
 
 
 def runmesh(home: Path, port: int) -> list[str]:
-    return [str(TARGET / "release/runmesh"), "--home", str(home), "up", "--http", f"127.0.0.1:{port}"]
+    return [str(PROFILE / "runmesh"), "--home", str(home), "up", "--http", f"127.0.0.1:{port}"]
 
 
 def fasttrackml(home: Path, port: int) -> list[str]:
@@ -58,7 +60,7 @@ def mlflow(home: Path, port: int) -> list[str]:
 
 def floor(home: Path, port: int) -> list[str]:
     """No tracking server: the least that one with durable writes can do."""
-    return [str(TARGET / "release/floor"), "--http", f"127.0.0.1:{port}", "--file", str(home / "log")]
+    return [str(PROFILE / "floor"), "--http", f"127.0.0.1:{port}", "--file", str(home / "log")]
 
 
 SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
