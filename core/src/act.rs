@@ -39,6 +39,7 @@ pub fn act_id(journal: &JournalId, operation: &OperationHash) -> ActId {
 
 /// What a member may do. The numbers are part of the signed format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Role {

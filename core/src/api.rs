@@ -6,6 +6,7 @@
 
 mod bundles;
 mod conflicts;
+mod logged_models;
 mod members;
 mod models;
 mod table;
@@ -19,6 +20,7 @@ pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
 };
 pub use self::conflicts::{ConflictInfo, ConflictValue, Conflicts, ResolveConflict};
+pub use self::logged_models::LoggedModelDetails;
 pub use self::members::{
     FormerMember, MemberInfo, Members, OpenTicket, RecoveryTicket, RefusedJoin, RemoveRequest,
     RenameRequest, RevokeRequest, RoleRequest,
@@ -59,6 +61,7 @@ pub struct DaemonFile {
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ApiError,
@@ -66,6 +69,7 @@ pub struct ErrorBody {
 
 /// What went wrong, for programs and for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[error("{message}")]
 pub struct ApiError {
     /// For programs.
@@ -79,6 +83,7 @@ pub struct ApiError {
 
 /// What kind of thing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The request makes no sense.
@@ -103,6 +108,7 @@ pub enum ErrorCode {
 
 /// How a device is doing: the answer to `GET status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// The daemon's version.
     pub version: String,
@@ -156,6 +162,7 @@ pub struct Status {
 
 /// A thing and what people call it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Named<I> {
     /// Its id.
     pub id: I,
@@ -165,6 +172,7 @@ pub struct Named<I> {
 
 /// The blobs of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlobStatus {
     /// How many are here.
     pub held: u64,
@@ -178,6 +186,7 @@ pub struct BlobStatus {
 
 /// Bytes on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DiskStatus {
     /// The workspace's store and edits.
     pub store_bytes: u64,
@@ -193,6 +202,7 @@ pub struct DiskStatus {
 
 /// Another device of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Peer {
     /// Which.
     pub device: Named<DeviceId>,
@@ -212,6 +222,7 @@ pub struct Peer {
 
 /// `POST invite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InviteRequest {
     /// What the joiner may do.
     #[serde(default = "writer")]
@@ -236,6 +247,7 @@ const fn one() -> u32 {
 
 /// The answer to `POST invite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Invitation {
     /// The ticket. It is a key: who has it can join.
     pub ticket: String,
@@ -249,6 +261,7 @@ pub struct Invitation {
 
 /// `POST join`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinRequest {
     /// The ticket.
     pub ticket: String,
@@ -267,6 +280,7 @@ pub struct JoinRequest {
 
 /// The answer to `POST join`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Joined {
     /// The workspace that was joined.
     pub workspace: Named<WorkspaceId>,
@@ -284,6 +298,7 @@ pub struct Joined {
 /// `POST sync`: waits until this device and all connected peers hold the same entries, and this
 /// device the blobs that its policy wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncRequest {
     /// For how long to wait at most.
     pub timeout_ms: u64,
@@ -291,6 +306,7 @@ pub struct SyncRequest {
 
 /// The answer to `POST sync`: what moved while it waited.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncReport {
     /// Peers that hold the same as this device now.
     pub peers: Vec<Named<DeviceId>>,
@@ -306,6 +322,7 @@ pub struct SyncReport {
 
 /// What moved between this device and its peers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Traffic {
     /// Entries that came in.
     pub entries_in: u64,
@@ -333,6 +350,7 @@ impl Traffic {
 
 /// An element of the answer to `GET experiments`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Experiment {
     /// What clients call it: a decimal number.
     pub id: String,
@@ -354,6 +372,7 @@ pub struct Experiment {
 
 /// `POST runs/search`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunSearch {
     /// Experiments to search, by name or id; none means all that are not deleted.
     #[serde(default)]
@@ -373,6 +392,7 @@ pub struct RunSearch {
 
 /// The answer to `POST runs/search`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FoundRuns {
     /// The runs, in order.
     pub runs: Vec<Run>,
@@ -382,6 +402,7 @@ pub struct FoundRuns {
 
 /// A run as lists show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Run {
     /// Which.
     pub id: RunId,
@@ -413,6 +434,7 @@ pub struct Run {
 
 /// The answer to `GET runs/ID`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunDetails {
     /// What lists show of it.
     #[serde(flatten)]
@@ -433,6 +455,7 @@ pub struct RunDetails {
 
 /// A series, drawn small.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricSummary {
     /// The metric's name.
     pub key: String,
@@ -457,6 +480,7 @@ pub struct MetricSummary {
 
 /// A file or folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Artifact {
     /// Its path within the run.
     pub path: String,
@@ -466,6 +490,7 @@ pub struct Artifact {
 
 /// A file of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ArtifactFile {
     /// The hash of its bytes.
     pub blob: BlobHash,
@@ -477,6 +502,7 @@ pub struct ArtifactFile {
 
 /// The answer to `GET doctor` and to `POST doctor/rebuild`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Diagnosis {
     /// What was looked at, in order.
     pub checks: Vec<Check>,
@@ -486,6 +512,7 @@ pub struct Diagnosis {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Check {
     /// What.
     pub name: String,
@@ -500,6 +527,7 @@ pub struct Check {
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.
@@ -513,6 +541,21 @@ pub enum Verdict {
 /// A number that JSON may not have: what is not finite travels as "NaN", "Infinity", "-Infinity".
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Value(pub f64);
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Value {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+        let words = ["NaN", "Infinity", "-Infinity"];
+        let number = ObjectBuilder::new().schema_type(Type::Number);
+        let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+        let about = "A number; what JSON has no number for is a word.";
+        OneOfBuilder::new().item(number).item(word).description(Some(about)).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Value {}
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -89,6 +89,23 @@ impl<'de, K, const N: usize> Deserialize<'de> for Id<K, N> {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl<K, const N: usize> utoipa::PartialSchema for Id<K, N> {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+        let digits = format!("^[0-9a-f]{{{}}}$", 2 * N);
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(digits)).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl<K, const N: usize> utoipa::ToSchema for Id<K, N> {
+    fn name() -> std::borrow::Cow<'static, str> {
+        let kind = std::any::type_name::<K>();
+        format!("{}Id", kind.rsplit("::").next().unwrap_or(kind)).into()
+    }
+}
+
 /// What an [`Id`] can name. These types have no values; they keep ids of different kinds apart.
 pub mod kind {
     /// See [`DeviceId`](super::DeviceId).

@@ -7,6 +7,7 @@ use crate::ids::{BlobHash, DeviceId, WorkspaceId};
 
 /// Which blobs a bundle carries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BundleBlobs {
     /// All that its entries name and this device holds.
@@ -21,6 +22,7 @@ pub enum BundleBlobs {
 /// `POST bundle/export`; the answer is the bundle. Of `all`, `device`, `since_ms` and `since` at
 /// most one is given; with none, the bundle starts after what every member is known to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExportRequest {
     /// From the first entry on.
     #[serde(default)]
@@ -44,6 +46,7 @@ pub struct ExportRequest {
 
 /// What a bundle says of itself; its device has signed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BundleHead {
     /// The workspace.
     pub workspace: WorkspaceId,
@@ -61,6 +64,7 @@ pub struct BundleHead {
 
 /// The answer to `POST bundle/import` and `POST bundle/inspect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BundleReport {
     /// What it says of itself.
     pub head: BundleHead,
@@ -88,6 +92,7 @@ pub struct BundleReport {
 
 /// Entries of a device that are neither here nor in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingEntries {
     /// The device.
     pub device: DeviceId,
@@ -99,6 +104,7 @@ pub struct MissingEntries {
 
 /// A journal of which not all was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StuckJournal {
     /// Its device.
     pub device: DeviceId,
@@ -108,6 +114,7 @@ pub struct StuckJournal {
 
 /// The folder that bundles are imported from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WatchStatus {
     /// The folder.
     pub folder: String,

@@ -7,6 +7,7 @@ use crate::ids::DeviceId;
 
 /// The answer to `GET conflicts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Conflicts {
     /// What is not settled.
     pub conflicts: Vec<ConflictInfo>,
@@ -16,6 +17,7 @@ pub struct Conflicts {
 
 /// Something that devices decided differently while they were apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConflictInfo {
     /// Eight digits that name it.
     pub id: String,
@@ -33,6 +35,7 @@ pub struct ConflictInfo {
 
 /// One of the values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConflictValue {
     /// The letter by which it can be taken, `A` for the first; none beyond `Z`.
     pub label: Option<char>,
@@ -51,6 +54,7 @@ pub struct ConflictValue {
 /// `POST conflicts/resolve`: takes one of the values, or another one where any will do. Answers
 /// [`ConflictInfo`] as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResolveConflict {
     /// The conflict's id, or the start of a document's id or name.
     pub what: String,

@@ -7,6 +7,7 @@ use crate::ids::{DeviceId, WorkspaceId};
 
 /// The answer to `GET members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Members {
     /// The workspace.
     pub workspace: Named<WorkspaceId>,
@@ -22,6 +23,7 @@ pub struct Members {
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberInfo {
     /// Which device.
     pub device: Named<DeviceId>,
@@ -37,6 +39,7 @@ pub struct MemberInfo {
 
 /// A device that was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FormerMember {
     /// Which device.
     pub device: Named<DeviceId>,
@@ -48,6 +51,7 @@ pub struct FormerMember {
 
 /// A ticket by which devices can join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OpenTicket {
     /// The public half of its key, in hex: it names the ticket and is of no other use.
     pub key: String,
@@ -67,6 +71,7 @@ pub struct OpenTicket {
 
 /// A device that tried to join in vain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RefusedJoin {
     /// Which device.
     pub device: Named<DeviceId>,
@@ -76,6 +81,7 @@ pub struct RefusedJoin {
 
 /// `POST members/remove`. The device is named by its name or the start of its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RemoveRequest {
     /// Which.
     pub device: String,
@@ -83,6 +89,7 @@ pub struct RemoveRequest {
 
 /// `POST members/role`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RoleRequest {
     /// Which device.
     pub device: String,
@@ -92,6 +99,7 @@ pub struct RoleRequest {
 
 /// `POST members/rename`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenameRequest {
     /// Which device.
     pub device: String,
@@ -101,6 +109,7 @@ pub struct RenameRequest {
 
 /// `POST members/revoke`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RevokeRequest {
     /// The ticket, or the start of its key's public half.
     pub ticket: String,
@@ -108,6 +117,7 @@ pub struct RevokeRequest {
 
 /// The answer to `GET recovery` and `DELETE recovery`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecoveryTicket {
     /// The ticket, while this device keeps it.
     pub ticket: Option<String>,

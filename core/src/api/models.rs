@@ -9,6 +9,7 @@ use crate::registry::{Bump, Conflict, Event, Stage};
 
 /// A registered model as lists show it: an element of the answer to `GET models`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisteredModel {
     /// Its name.
     pub name: String,
@@ -32,6 +33,7 @@ pub struct RegisteredModel {
 
 /// What a version is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VersionLabel {
     /// Its number.
     pub number: i64,
@@ -41,6 +43,7 @@ pub struct VersionLabel {
 
 /// The answer to `GET models/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelDetails {
     /// What lists show of it.
     #[serde(flatten)]
@@ -53,6 +56,7 @@ pub struct ModelDetails {
 
 /// A version of a registered model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelVersion {
     /// What names it for ever, whatever number it has.
     pub id: String,
@@ -86,6 +90,7 @@ pub struct ModelVersion {
 
 /// Something that was done to a model or a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelEvent {
     /// What, when, by whom and why.
     #[serde(flatten)]
@@ -97,6 +102,7 @@ pub struct ModelEvent {
 /// `POST models/register`: registers a model that a run logged as the next version. Creates the
 /// registered model if there is none of the name. Answers [`ModelVersion`], as all changes do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterModel {
     /// The run's id, or the start of it.
     pub run: String,
@@ -131,6 +137,7 @@ fn default_path() -> String {
 
 /// `POST models/promote`: moves a version to a stage, or gives it an alias.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PromoteModel {
     /// The registered model.
     pub name: String,
@@ -159,6 +166,7 @@ pub struct PromoteModel {
 /// `POST models/resolve`: says which of the versions that claim a number keeps it. The others get
 /// the next ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResolveModel {
     /// The registered model.
     pub name: String,

@@ -10,6 +10,7 @@ use crate::rows::{Lifecycle, MetricContext, RunStatus};
 
 /// `GET columns`: what the runs of an experiment have, deleted runs too; each list is sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Columns {
     /// Keys of metrics.
     pub metrics: Vec<String>,
@@ -21,6 +22,7 @@ pub struct Columns {
 
 /// `POST runs/table`: a part of a long table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TableQuery {
     /// Experiments to search, by name or id; none means all that are not deleted.
     #[serde(default)]
@@ -50,6 +52,7 @@ pub struct TableQuery {
 
 /// The answer to `POST runs/table`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TablePage {
     /// Names the order that these rows are a part of.
     pub set: u64,
@@ -61,6 +64,7 @@ pub struct TablePage {
 
 /// A run as a row of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TableRow {
     /// Which.
     pub id: RunId,
@@ -94,8 +98,23 @@ pub enum Cell {
     Text(String),
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Cell {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+        // A text may be one of the words for numbers, so both may hold at once.
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let about = "A metric's latest value, or a param or a tag.";
+        AnyOfBuilder::new().item(Value::schema()).item(text).description(Some(about)).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Cell {}
+
 /// `POST runs/update`: changes runs, each for itself, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunsUpdate {
     /// Which runs.
     pub runs: Vec<RunId>,
@@ -118,6 +137,7 @@ pub struct RunsUpdate {
 
 /// `POST experiments`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewExperiment {
     /// Its name, which no other may have.
     pub name: String,
@@ -125,6 +145,7 @@ pub struct NewExperiment {
 
 /// `POST experiments/ID`: changes an experiment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExperimentUpdate {
     /// Its new name.
     #[serde(default)]
@@ -145,6 +166,7 @@ pub struct ExperimentUpdate {
 
 /// `POST curves`: histories, thinned to what a chart can show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CurveQuery {
     /// Of which runs; one that is not here has none.
     pub runs: Vec<RunId>,
@@ -165,6 +187,7 @@ pub struct CurveQuery {
 
 /// What a chart of curves has along its bottom.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CurveAxis {
     /// The step.
@@ -177,6 +200,7 @@ pub enum CurveAxis {
 /// An element of the answer to `POST curves`: a series as a chart shows it. The three lists have
 /// one element for each point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Curve {
     /// Of which run.
     pub run: RunId,
@@ -196,6 +220,7 @@ pub struct Curve {
 
 /// `POST runs/groups`: runs taken together by what they have in a column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GroupQuery {
     /// Experiments to search, by name or id; none means all that are not deleted.
     #[serde(default)]
@@ -215,6 +240,7 @@ pub struct GroupQuery {
 
 /// The answer to `POST runs/groups`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Groups {
     /// How many groups there are.
     pub total: u64,
@@ -224,6 +250,7 @@ pub struct Groups {
 
 /// Runs that have the same in a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Group {
     /// What they have there; none for those that have nothing.
     pub value: Option<Cell>,
@@ -237,6 +264,7 @@ pub struct Group {
 
 /// How a metric is spread over runs. What is not finite does not count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Spread {
     /// How many runs have a number.
     pub count: u64,
@@ -252,6 +280,7 @@ pub struct Spread {
 
 /// An element of the answer to `GET views`: a view of the page that everyone in the workspace sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SavedView {
     /// Its name.
     pub name: String,
@@ -261,6 +290,7 @@ pub struct SavedView {
 
 /// `POST views`: saves a view under a name, or forgets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ViewUpdate {
     /// The name.
     pub name: String,

@@ -14,6 +14,7 @@ use crate::rows::DocumentRow;
 
 /// Which act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The model was created.
@@ -46,6 +47,7 @@ pub enum EventKind {
 
 /// An act.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the next version changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Bump {
     /// What callers must know of.

@@ -28,6 +28,7 @@ const HOLDER: &str = "stage/";
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Stage {
     /// Just registered.
     #[default]
@@ -139,6 +140,7 @@ impl Model {
 
 /// What devices that were apart did to one thing of a model.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Conflict {
     /// They registered versions under one number.

@@ -23,6 +23,7 @@ use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
 
 /// Whether an experiment or a run is in use or in the bin. Deleting is always reversible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Lifecycle {
     /// In use.
@@ -44,6 +45,7 @@ impl Lifecycle {
 
 /// How far a run has come. The words are MLflow's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunStatus {
     /// Logging.
@@ -83,6 +85,7 @@ impl RunStatus {
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyValue {
     /// The key.
     pub key: String,
@@ -99,6 +102,7 @@ impl KeyValue {
 
 /// What else a metric belongs to, as MLflow 3 has it. Empty strings mean "nothing".
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricContext {
     /// The logged model that was measured.
     pub model_id: String,
@@ -151,6 +155,7 @@ pub struct Metric {
 
 /// A dataset that a run read. Its identity is (name, digest).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetInput {
     /// The dataset's name.
     pub name: String,
@@ -177,6 +182,7 @@ pub struct ModelInput {
 
 /// A logged model that a run produced.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelOutput {
     /// The logged model.
     pub model_id: String,

@@ -97,7 +97,7 @@ pub(super) async fn send(
     let place = Place::of(&path);
     let found = read(app, move |snapshot| at(snapshot, place)).await?;
     match found {
-        Found::File(row) => download::send(app, &row, headers).await,
+        Found::File(row) => Ok(download::send(app, &row, headers).await?),
         Found::Folder => {
             Ok(wrong_kind(format!("Artifact path refers to a directory, not a file: '{path}'")))
         }

@@ -1,6 +1,6 @@
 //! Sending an artifact's bytes: whole, or a range of them; always as an attachment.
 
-use std::io::SeekFrom;
+use std::io::{self, SeekFrom};
 use std::ops::Range;
 
 use axum::body::Body;
@@ -18,12 +18,30 @@ use crate::blobs::{BlobError, NotFetched};
 /// How much is read from the disk at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// Why bytes could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSent {
+    #[error(transparent)]
+    Fetch(#[from] NotFetched),
+    #[error("the artifact's file cannot be read")]
+    Read(#[source] io::Error),
+}
+
+impl From<NotSent> for ApiError {
+    fn from(error: NotSent) -> Self {
+        match error {
+            NotSent::Fetch(error) => error.into(),
+            NotSent::Read(error) => Self::new(ErrorCode::InternalError, error.to_string()),
+        }
+    }
+}
+
 /// Sends the artifact, or what of it the headers ask for.
-pub(super) async fn send(
+pub(crate) async fn send(
     app: &App,
     row: &ArtifactRow,
     headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<Response, NotSent> {
     let etag = format!("\"{}\"", row.blob);
     let mut response = if is_known(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -59,12 +77,11 @@ pub(super) async fn send(
     Ok(response)
 }
 
-async fn body(app: &App, row: &ArtifactRow, range: Range<u64>) -> Result<Response, ApiError> {
+async fn body(app: &App, row: &ArtifactRow, range: Range<u64>) -> Result<Response, NotSent> {
     let length = range.end - range.start;
     let mut file = app.open_blob(row).await?;
     if range.start > 0 {
-        let seek = file.seek(SeekFrom::Start(range.start)).await;
-        seek.map_err(|error| ApiError::new(ErrorCode::InternalError, error.to_string()))?;
+        file.seek(SeekFrom::Start(range.start)).await.map_err(NotSent::Read)?;
     }
     let stream = ReaderStream::with_capacity(file.take(length), CHUNK_BYTES);
     let length = [(header::CONTENT_LENGTH, HeaderValue::from(length))];

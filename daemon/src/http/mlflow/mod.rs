@@ -6,7 +6,7 @@
 pub(crate) mod artifact_path;
 mod artifacts;
 mod dataset_records;
-mod download;
+pub(crate) mod download;
 mod error;
 mod evaluation_datasets;
 mod experiments;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use futures_util::TryStreamExt;
 use runmesh_core::action::Action;
 use runmesh_core::api::{Artifact, ArtifactFile};
@@ -15,26 +16,23 @@ use runmesh_core::ids::DocumentId;
 use runmesh_core::rows::ArtifactRow;
 use runmesh_core::store::{ArtifactEntry, Snapshot};
 use serde::Deserialize;
-use tokio_util::io::{ReaderStream, StreamReader};
+use tokio_util::io::StreamReader;
 
 use super::error::Error;
 use super::{query, runs};
 use crate::app::App;
-use crate::http::mlflow::artifact_path;
-
-/// How much is read from the disk at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+use crate::http::mlflow::{artifact_path, download};
 
 #[derive(Deserialize)]
 pub(super) struct Place {
     #[serde(default)]
-    path: String,
+    pub(super) path: String,
     #[serde(default)]
-    recursive: bool,
+    pub(super) recursive: bool,
 }
 
 /// Reads a path by the rules that all artifacts have, whichever way they came.
-fn parse(path: &str) -> Result<String, Error> {
+pub(super) fn parse(path: &str) -> Result<String, Error> {
     artifact_path::parse(path).map_err(|_| Error::BadPath(path.to_owned()))
 }
 
@@ -89,6 +87,7 @@ pub(super) async fn get(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     Query(place): Query<Place>,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
     let path = parse(&place.path)?;
     let row = query(&app, move |_, snapshot| {
@@ -97,15 +96,21 @@ pub(super) async fn get(
         row.ok_or_else(|| Error::NoSuchArtifact { run: run.to_string(), path })
     })
     .await?;
-    let file = app.open_blob(&row).await?;
-    let headers = [
-        (CONTENT_LENGTH, row.size.to_string()),
-        (CONTENT_TYPE, "application/octet-stream".to_owned()),
-        // Never shown in place: an uploaded page must not run scripts on this origin.
-        (CONTENT_DISPOSITION, "attachment".to_owned()),
-    ];
-    let stream = ReaderStream::with_capacity(file, CHUNK_BYTES);
-    Ok((headers, Body::from_stream(stream)).into_response())
+    send(&app, &row, &headers).await
+}
+
+/// Sends a file, or the part of it that the headers ask for, as bytes that a browser runs in no way.
+pub(super) async fn send(
+    app: &App,
+    row: &ArtifactRow,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let mut response = download::send(app, row, headers).await?;
+    let fixed = [(CONTENT_TYPE, "application/octet-stream"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    for (name, value) in fixed {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
 }
 
 pub(super) async fn put(

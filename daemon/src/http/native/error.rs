@@ -16,6 +16,7 @@ use crate::blobs::{BlobError, NotFetched};
 use crate::bundle::{ExportError, ImportError};
 use crate::causes::with_causes;
 use crate::home::HomeError;
+use crate::http::mlflow::download::NotSent;
 use crate::mesh::{JoinError, MembersError};
 use crate::places::{BadPlaceName, PlaceError};
 use crate::workspaces::WorkspacesError;
@@ -43,6 +44,10 @@ pub(in crate::http) enum Error {
     Ambiguous { start: String, count: usize },
     #[error("run {run} has no artifact {path:?}")]
     NoSuchArtifact { run: String, path: String },
+    #[error("logged model {model:?} has no artifact {path:?}")]
+    NoSuchModelFile { model: String, path: String },
+    #[error("no logged model has the id {0:?}")]
+    NoSuchLoggedModel(String),
     #[error("run {run} has no model at {path:?}: there is no MLmodel file")]
     NoModel { run: String, path: String },
     #[error(
@@ -98,6 +103,8 @@ pub(in crate::http) enum Error {
     NoWorkspaces,
     #[error(transparent)]
     Fetch(#[from] NotFetched),
+    #[error("the file cannot be read")]
+    Unreadable(#[source] std::io::Error),
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
@@ -110,6 +117,15 @@ pub(in crate::http) enum Error {
     Died(#[source] tokio::task::JoinError),
 }
 
+impl From<NotSent> for Error {
+    fn from(error: NotSent) -> Self {
+        match error {
+            NotSent::Fetch(error) => Self::Fetch(error),
+            NotSent::Read(error) => Self::Unreadable(error),
+        }
+    }
+}
+
 impl Error {
     const fn code(&self) -> ErrorCode {
         match self {
@@ -120,6 +136,8 @@ impl Error {
             | Self::ConflictAmbiguous(_)
             | Self::NoSuchExperiment(_)
             | Self::NoModel { .. }
+            | Self::NoSuchModelFile { .. }
+            | Self::NoSuchLoggedModel(_)
             | Self::Write(WriteError::Refused(Refusal::Model(
                 ModelRefusal::NoSuchModel(_) | ModelRefusal::NoSuchVersion { .. },
             )))
@@ -177,6 +195,7 @@ impl Error {
             | Self::Write(_)
             | Self::Blob(_)
             | Self::Disk(_)
+            | Self::Unreadable(_)
             | Self::Died(_) => ErrorCode::Internal,
         }
     }

@@ -10,9 +10,11 @@ mod curves;
 mod error;
 mod events;
 mod groups;
+mod logged_models;
 mod manage;
 mod members;
 mod models;
+mod openapi;
 mod runs;
 mod status;
 mod table;
@@ -46,6 +48,7 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// The routes, with their checks.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let open = Router::new()
+        .route("/openapi.json", get(openapi::document))
         .route("/status", get(status::status))
         .route("/peers", get(manage::peers))
         .route("/members", get(members::list))
@@ -56,6 +59,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/experiments/{experiment}", post(update::experiment))
         .route("/columns", get(table::columns))
         .route("/curves", post(curves::curves))
+        .route("/logged-models/{model}", get(logged_models::show))
+        .route("/logged-models/{model}/artifacts", get(logged_models::list))
+        .route("/logged-models/{model}/artifact", get(logged_models::get))
         .route("/models", get(models::list))
         .route("/models/register", post(models::register))
         .route("/models/promote", post(models::promote))
