@@ -9,6 +9,7 @@ import math
 import os
 import random
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,10 @@ os.environ |= {
 }
 
 import mlflow  # noqa: E402
+import pyarrow as pa  # noqa: E402
+from pyarrow import parquet  # noqa: E402
 from devices import PATIENCE_S, REPOSITORY, Device  # noqa: E402
-from mlflow.entities import Metric, Param  # noqa: E402
+from mlflow.entities import LoggedModelOutput, Metric, Param  # noqa: E402
 
 AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -42,6 +45,18 @@ HOSTILE = "<img src=x onerror=window.ran=1>\"'`& 🦀 مرحبا"
 
 def pytest_addoption(parser):
     parser.addoption("--shots", type=Path, default=REPOSITORY / "target" / "web-shots", help="where pictures go")
+
+
+DIFF = """diff --git a/train.py b/train.py
+--- a/train.py
++++ b/train.py
+@@ -1,3 +1,4 @@
+ import mlflow
+-rate = 0.1
++rate = 0.01  # <b>slower</b>
++seed = 3
+ print(rate)
+"""
 
 
 class Logged:
@@ -73,6 +88,26 @@ class Logged:
         return f"{path}/runs/{self.runs[run]}" if run else path
 
 
+def log_tables(client, run: str) -> None:
+    """The same table in every way that is shown, and one that is not."""
+    table = pa.table({"step": range(3_000), "loss": [1 / (step + 1) for step in range(3_000)], "name": [f"<b>{step}" for step in range(3_000)]})
+    with tempfile.TemporaryDirectory() as folder:
+        for compression in ["snappy", "zstd", "none", "brotli"]:
+            path = Path(folder) / f"{compression}.parquet"
+            parquet.write_table(table, path, compression=compression)
+            client.log_artifact(run, str(path), "tables")
+
+
+def log_model(logged: Logged, run: str) -> None:
+    model = logged.client.create_logged_model(logged.experiments["fraud"], name="net", source_run_id=run, params={"layers": "3"}, model_type="classifier")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "MLmodel").write_text("flavors:\n  python_function:\n    python_version: 3.11.2\n")
+        (Path(folder) / "requirements.txt").write_text("scikit-learn==1.9\n")
+        logged.client.log_model_artifacts(model.model_id, folder)
+    logged.client.finalize_logged_model(model.model_id, "READY")
+    logged.client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
+
+
 def log_all(logged: Logged) -> None:
     rng = random.Random(5)
     client = logged.client
@@ -92,6 +127,10 @@ def log_all(logged: Logged) -> None:
     client.log_text(full, "# Card\n\nFor *fraud* only.\n", "card.md")
     client.log_text(full, "<h1>Report</h1><script>document.body.append('it ran here alone')</script>", "report.html")
     client.log_text(full, "\0\1\2binary", "really.txt")
+    client.log_text(full, DIFF, "diff.patch")
+    client.set_tag(full, "mlflow.source.git.commit", "5b2b9a0c7d1f")
+    log_tables(client, full)
+    log_model(logged, full)
     child = logged.run("fraud", "fold 1")
     client.set_tag(child, "mlflow.parentRunId", full)
     logged.experiment("empty")

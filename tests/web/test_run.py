@@ -43,6 +43,59 @@ def test_files_are_shown_as_what_they_are(browser, logged):
     page.wait_for_selector(".file >> text=no text and no picture")
 
 
+def test_a_parquet_file_is_shown_as_a_table(browser, logged, shots):
+    page = browser.open(f"{logged.hash('fraud', 'trial 3')}?tab=artifacts")
+    page.get_by_role("button", name="tables").click()
+    for name in ["snappy", "zstd", "none"]:
+        page.get_by_role("button", name=f"{name}.parquet").click()
+        page.wait_for_selector(".file >> text=The first 1,000 of 3,000 rows, 3 columns")
+        assert page.locator(".file tbody tr").nth(1).locator("td").all_inner_texts() == ["1", "0.5", "<b>1"]
+        page.screenshot(path=shots / "parquet-light.png")
+    page.get_by_role("button", name="brotli.parquet").click()
+    page.wait_for_selector(".file >> text=cannot be shown")
+    assert browser.axe() == []
+
+
+def test_of_a_large_file_only_the_start_is_asked_for(browser, logged):
+    run = logged.run("empty", "large")
+    logged.client.log_text(run, "line\n" * 2_000_000, "large.log")
+    page = browser.page
+    with page.expect_response(lambda response: "/artifact?" in response.url) as answer:
+        browser.open(f"{logged.hash('empty', 'large')}?tab=artifacts&file=large.log")
+    assert answer.value.status == 206 and answer.value.headers["content-range"] == "bytes 0-524287/10000000"
+    page.wait_for_selector(".file >> text=The first 524 kB of 10.0 MB")
+    assert page.get_by_role("link", name="Download").get_attribute("download") == "large.log"
+    logged.client.delete_run(run)
+
+
+def test_what_was_changed_in_the_code_is_shown(browser, logged, shots):
+    page = browser.open(logged.hash("fraud", "trial 3"))
+    code = page.get_by_label("Code", exact=True)
+    code.get_by_text("5b2b9a0c7d1f").wait_for()
+    code.get_by_role("button", name="diff.patch").click()
+    page.wait_for_selector(".diff summary >> text=train.py")
+    assert page.locator(".came-line code").all_inner_texts() == ["rate = 0.01  # <b>slower</b>", "seed = 3"]
+    assert page.locator(".went-line code").all_inner_texts() == ["rate = 0.1"]
+    assert page.locator(".came-line .at").nth(1).inner_text() == "2"
+    page.screenshot(path=shots / "diff-light.png")
+    assert browser.axe() == []
+    page.emulate_media(color_scheme="dark")
+    page.screenshot(path=shots / "diff-dark.png")
+
+
+def test_a_logged_model_shows_its_files_and_what_it_needs(browser, logged, shots):
+    page = browser.open(logged.hash("fraud", "trial 3"))
+    needs = page.get_by_label("Environment")
+    needs.get_by_text("requirements.txt").click()
+    needs.get_by_text("scikit-learn==1.9").wait_for()
+    models = page.get_by_label("Logged models")
+    models.get_by_text("net", exact=True).click()
+    models.get_by_text("layers").wait_for()
+    page.screenshot(path=shots / "run-model-light.png", full_page=True)
+    models.get_by_role("button", name="Its files").click()
+    page.wait_for_selector(".file pre >> text=python_version: 3.11.2")
+
+
 def test_a_page_of_the_users_runs_in_a_frame_that_reaches_nothing(browser, logged):
     page = browser.open(f"{logged.hash('fraud', 'trial 3')}?tab=artifacts&file=report.html")
     frame = page.frame_locator("iframe.frame")

@@ -32,6 +32,7 @@ use crate::app::App;
 #[include = "app/**/*.js"]
 #[include = "style/*.css"]
 #[include = "vendor/*.js"]
+#[include = "vendor/hyparquet/*.js"]
 #[include = "vendor/*.css"]
 struct Files;
 
@@ -42,6 +43,9 @@ const FRAME: &str = "frame.html";
 /// The line of the page where the modules are named, so that the browser asks for all at once and
 /// not for each after the one that needs it.
 const MODULES: &str = "<!-- modules -->";
+
+/// What most visits do not need: it is asked for when a file wants it.
+const SELDOM: [&str; 2] = ["vendor/hyparquet/", "vendor/fzstd.js"];
 
 /// What a page of ours may do. The import map is the one script that stands in the page, so it is
 /// allowed by its hash; `require-trusted-types-for` makes the browser refuse to read any text as
@@ -82,9 +86,11 @@ async fn page() -> Response {
     (headers, html).into_response()
 }
 
-/// Tells the browser of every module of the page.
+/// Tells the browser of every module that the page starts with.
 fn preloads() -> String {
-    let mut paths: Vec<_> = Files::iter().filter(|path| path.ends_with(".js")).collect();
+    let is_seldom = |path: &str| SELDOM.iter().any(|seldom| path.starts_with(seldom));
+    let mut paths: Vec<_> =
+        Files::iter().filter(|path| path.ends_with(".js") && !is_seldom(path)).collect();
     paths.sort_unstable();
     paths.iter().fold(String::new(), |mut lines, path| {
         // Writing to a text cannot fail.
@@ -174,6 +180,7 @@ mod tests {
         assert_eq!(html.matches("<script").count(), 2, "the import map, and the main module");
         assert!(hashes_of_scripts(&html).starts_with("'sha256-"));
         assert!(preloads().contains("/ui/app/main.js"));
+        assert!(!preloads().contains("hyparquet"), "most never look at a parquet file");
     }
 
     /// The whole page, as a browser loads it once, in bytes: under 2 MB by issue 5.

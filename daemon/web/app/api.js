@@ -53,10 +53,20 @@ import { signal } from "./ui.js";
 /** @typedef {{ workspace: Named, members: Member[], former: { device: Named, by: Named, at_ms: number }[],
  *   tickets: { key: string, by: Named, role: string, expires_ms: number | null, uses_left: number, name: string | null, recovery: boolean }[],
  *   refused: { device: Named, reason: string }[] }} Members */
+/** @typedef {{ id: string, experiment: Named, name: string, model_type: string, status: string, lifecycle: "active" | "deleted",
+ *   created_ms: number, run: string, params: Record<string, string>, tags: Record<string, string>, artifacts: Artifact[] }} LoggedModel */
+/** @typedef {{ label: string | null, value: string, said: string, served: boolean, device: Named | null, at_ms: number }} ConflictValue */
+/** @typedef {{ id: string, kind: string, document: string, name: string, key: string, values: ConflictValue[] }} Conflict */
+/** @typedef {{ all?: boolean, device?: string, since_ms?: number, blobs: "all" | "small" | "none", encrypt: boolean }} BundleWanted */
+/** @typedef {{ head: { device: Named, made_ms: number }, bytes: number, entries: number, entries_new: number, blobs: number,
+ *   blob_bytes: number, blobs_new: number, blobs_bad: string[], missing: { device: string, from: number, until: number }[],
+ *   stuck: { device: string, why: string }[], broken: string | null }} BundleReport */
 /** @typedef {Record<string, any>} Status */
 
 /** Where this workspace is: a device may hold several, each below a path of its own. */
 export const ROOT = `${location.pathname.match(/^\/w\/[^/]+/)?.[0] ?? ""}/api/v1`;
+/** What clients of this workspace are told to use. */
+export const CLIENTS_URL = location.origin + ROOT.slice(0, -"/api/v1".length);
 const TOKEN = "runmesh-token";
 
 /** What the daemon said when it refused. */
@@ -116,17 +126,17 @@ function headers(more = {}) {
 
 /**
  * Sends a request, again if the token was wanted and then given.
- * @param {string} path @param {RequestInit & { query?: Record<string, string> }} [options]
+ * @param {string} path @param {Omit<RequestInit, "headers"> & { query?: Record<string, string>, headers?: Record<string, string> }} [options]
  * @returns {Promise<Response>}
  */
-async function send(path, { query, ...options } = {}) {
+async function send(path, { query, headers: more, ...options } = {}) {
   const search = query ? `?${new URLSearchParams(query)}` : "";
   for (;;) {
     /** @type {Response} */
     let answer;
     try {
-      const type = /** @type {Record<string, string>} */ (options.body === undefined ? {} : { "content-type": "application/json" });
-      answer = await fetch(`${ROOT}/${path}${search}`, { ...options, headers: headers(type), cache: "no-store" });
+      const type = /** @type {Record<string, string>} */ (typeof options.body === "string" ? { "content-type": "application/json" } : {});
+      answer = await fetch(`${ROOT}/${path}${search}`, { ...options, headers: headers({ ...type, ...more }), cache: "no-store" });
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError(0, { code: "gone", message: "the daemon does not answer", hint: "start it: runmesh up" });
@@ -147,6 +157,12 @@ const post = async (path, body, signal) =>
 
 /** @param {string} text */
 const part = encodeURIComponent;
+
+/** Where the files of a run are, or those of a logged model. @param {string} id */
+const owner = (id) => `${id.startsWith("m-") ? "logged-models" : "runs"}/${part(id)}`;
+
+/** The address of a file, for links. @param {string} id of a run or a logged model @param {string} path */
+export const addressOf = (id, path) => `${ROOT}/${owner(id)}/artifact?${new URLSearchParams({ path })}`;
 
 export const api = {
   /** @returns {Promise<Status>} */
@@ -179,12 +195,26 @@ export const api = {
   /** @param {{ runs: string[], keys: string[], axis?: "step" | "time", from?: number | null, to?: number | null,
    *   points: number }} query @param {AbortSignal} [signal] @returns {Promise<Curve[]>} */
   curves: (query, signal) => post("curves", query, signal),
-  /** @param {string} run @param {string} path @returns {Promise<Artifact[]>} */
-  artifacts: (run, path) => get(`runs/${part(run)}/artifacts`, { path }),
-  /** All files of a run. @param {string} run @returns {Promise<Artifact[]>} */
-  allArtifacts: (run) => get(`runs/${part(run)}/artifacts`, { recursive: "true" }),
-  /** @param {string} run @param {string} path @param {AbortSignal} [signal] */
-  artifact: (run, path, signal) => send(`runs/${part(run)}/artifact`, { query: { path }, signal }),
+  /** @param {string} id @returns {Promise<LoggedModel>} */
+  loggedModel: (id) => get(`logged-models/${part(id)}`),
+  /** @param {string} id of a run or a logged model @param {string} path @returns {Promise<Artifact[]>} */
+  artifacts: (id, path) => get(`${owner(id)}/artifacts`, { path }),
+  /** All files. @param {string} id of a run or a logged model @returns {Promise<Artifact[]>} */
+  allArtifacts: (id) => get(`${owner(id)}/artifacts`, { recursive: "true" }),
+  /** @param {string} id of a run or a logged model @param {string} path @param {AbortSignal} [signal] */
+  artifact: (id, path, signal) => send(`${owner(id)}/artifact`, { query: { path }, signal }),
+  /** The bytes from one to before another. @param {string} id of a run or a logged model @param {string} path @param {number} from
+   * @param {number} until @param {AbortSignal} [signal] @returns {Promise<ArrayBuffer>} */
+  artifactBytes: async (id, path, from, until, signal) =>
+    (await send(`${owner(id)}/artifact`, { query: { path }, headers: { range: `bytes=${from}-${until - 1}` }, signal })).arrayBuffer(),
+  /** @returns {Promise<{ conflicts: Conflict[], more: boolean }>} */
+  conflicts: () => get("conflicts"),
+  /** @param {{ what: string, take: string, verbatim?: boolean, note?: string }} wanted @returns {Promise<Conflict>} */
+  resolveConflict: (wanted) => post("conflicts/resolve", wanted),
+  /** The answer's body is the bundle. @param {BundleWanted} wanted */
+  exportBundle: (wanted) => send("bundle/export", { method: "POST", body: JSON.stringify(wanted) }),
+  /** @param {Blob} bundle @returns {Promise<BundleReport>} */
+  importBundle: async (bundle) => (await send("bundle/import", { method: "PUT", body: bundle })).json(),
   /** @returns {Promise<RegisteredModel[]>} */
   models: () => get("models"),
   /** @param {string} name @returns {Promise<ModelDetails>} */

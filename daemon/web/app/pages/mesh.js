@@ -1,11 +1,13 @@
 // The mesh: which devices share this workspace, who is there, how far each is, and how another comes in.
 
 import { encode } from "uqr";
-import { api } from "../api.js";
+import { api, CLIENTS_URL } from "../api.js";
 import { bytes, duration, moment, plural } from "../format.js";
 import { route, setQuery } from "../route.js";
 import { attempt, peers, status, tell, tick } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
+import { Bundles } from "../parts/bundles.js";
+import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { Dialog } from "../parts/dialog.js";
 import { Icon } from "../parts/icons.js";
 import { Members } from "../parts/members.js";
@@ -48,9 +50,11 @@ export function MeshPage() {
       </header>
       ${now.warnings.map((/** @type {string} */ text) => html`<p class="conflict" role="note"><${Icon} name="warn" />${text}</p>`)}
       <div class="mesh-grid">
+        <${Disputed} />
         <${Peers} />
         <${Members} />
         <${ThisDevice} now=${now} />
+        <${Bundles} />
         <${Storage} now=${now} />
       </div>
       ${inviting && html`<${Invite} onClose=${() => setQuery({ invite: null }, { replace: true })} />`}
@@ -70,7 +74,7 @@ const ThisDevice = ({ now }) => html`
       <div><dt>peers reach it at</dt><dd class="mono">${now.peer_addresses.map((/** @type {string} */ address) => html`<div>${address}</div>`)}</dd></div>
       <div><dt>version</dt><dd>runmesh ${now.version}, up ${duration(now.uptime_ms)}</dd></div>
     </dl>
-    <${Paste} label="For your training scripts on this machine" text=${`export MLFLOW_TRACKING_URI=${location.origin}`} />
+    <${Paste} label="For your training scripts on this machine" text=${`export MLFLOW_TRACKING_URI=${CLIENTS_URL}`} />
   </section>
 `;
 
@@ -101,6 +105,19 @@ function PeerLine({ peer }) {
       <span class=${behind ? "lag" : "muted"}>${behind ? lag : peer.connected ? "holds the same" : "as far as known, the same"}</span>
       ${peer.last_error && !peer.connected && html`<p class="muted">${peer.last_error}</p>`}
     </li>
+  `;
+}
+
+/** What devices that were apart decided differently. */
+function Disputed() {
+  const { conflicts, more } = useConflicts(() => true, String(tick.value));
+  if (!conflicts?.length) return null;
+  return html`
+    <section class="card wide" id="conflicts" aria-label="Conflicts">
+      <header><h2>Conflicts</h2><span class="count">${conflicts.length}${more ? " and more" : ""}</span></header>
+      <p class="muted">Devices that were apart set these differently. Nothing is lost: choose what counts.</p>
+      <${Conflicts} conflicts=${conflicts} more=${more} named />
+    </section>
   `;
 }
 

@@ -5,6 +5,7 @@ import { moment } from "../format.js";
 import { href } from "../route.js";
 import { attempt, tell, tick } from "../state.js";
 import { cls, html, useState } from "../ui.js";
+import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { Dialog, Menu, MenuItem } from "../parts/dialog.js";
 import { Pairs } from "../parts/facts.js";
 import { Icon } from "../parts/icons.js";
@@ -30,7 +31,7 @@ export function ModelPage({ name }) {
         <div class="run-title"><h1><bdi>${model.name}</bdi></h1>
           ${Object.entries(model.stages).map(([stage, label]) => html`<span class=${cls("badge", stage === "Production" && "good")}>${stage.toLowerCase()}: ${labelOf(label)}</span>`)}</div>
       </header>
-      <${Conflicts} model=${model} />
+      <${Disputed} model=${model} />
       <div class="overview">
         <div class="column">
           <section class="card" aria-label="Versions"><header><h2>Versions</h2><span class="count">${model.all.length}</span></header>
@@ -107,19 +108,14 @@ const History = ({ history }) => html`
 `;
 
 /** @param {{ model: import("../api.js").ModelDetails }} props */
-function Conflicts({ model }) {
-  const keep = (/** @type {Version} */ version) => attempt(async () => {
-    await api.resolveModel({ name: model.name, keep: version.id, who: "", note: "" });
-    tell(`Version ${version.number} keeps its number`);
-    tick.value += 1;
-  });
-  return model.conflicts.map((conflict) => {
-    const [kind, value] = Object.entries(conflict)[0];
-    if (kind !== "number") return html`<p class="conflict" role="note"><${Icon} name="warn" />Devices that were apart set the ${kind} <bdi>${String(value)}</bdi> to two versions. Set it again to settle it.</p>`;
-    const claims = model.all.filter((version) => version.number === value);
-    return html`<div class="conflict" role="note"><${Icon} name="warn" /><span>Devices that were apart registered two models as version ${value}. Which one keeps the number?</span>
-      ${claims.map((version) => html`<button onClick=${() => keep(version)}>${version.run_id.slice(0, 8) || version.id.slice(-8)}, <${Time} ms=${version.created_ms} /></button>`)}</div>`;
-  });
+function Disputed({ model }) {
+  const { conflicts } = useConflicts((conflict) => conflict.kind !== "run" && conflict.kind !== "experiment" && conflict.name === model.name, `${model.name} ${JSON.stringify(model.conflicts)}`);
+  if (!conflicts?.length) return null;
+  return html`
+    <section class="card disputed" aria-label="Conflicts">
+      <header><h2>Devices that were apart disagree</h2><span class="count">${conflicts.length}</span></header>
+      <${Conflicts} conflicts=${conflicts} />
+    </section>`;
 }
 
 /** @param {{ model: string, version: Version, rollback: boolean, onClose: () => void }} props */

@@ -2,17 +2,19 @@
 
 import { api, ApiError } from "../api.js";
 import { isSystemTag } from "../columns.js";
-import { duration, number, plural } from "../format.js";
+import { duration, number } from "../format.js";
 import { go, href, route, setQuery } from "../route.js";
 import { attempt, throttled, tick } from "../state.js";
 import { html, useEffect, useState } from "../ui.js";
 import { RunCurves } from "../charts/run-curves.js";
 import { Sparkline } from "../charts/sparkline.js";
 import { Artifacts } from "../parts/artifacts.js";
+import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { setDeleted } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
 import { Facts, Pairs } from "../parts/facts.js";
 import { Icon } from "../parts/icons.js";
+import { Environment, LoggedModels, useLoggedModels } from "../parts/logged-models.js";
 import { Note } from "../parts/note.js";
 import { Register } from "../parts/register.js";
 import { copy, CopyButton, Failure, Loading, Status, Time } from "../parts/small.js";
@@ -47,7 +49,12 @@ function useRun(id) {
 export function RunPage({ id }) {
   const { run, error } = useRun(id);
   document.title = `${run?.name ?? "Run"} · runmesh`;
-  if (!run) return error ? html`<${Failure} error=${error}><p><a href="#/experiments">All runs</a></p><//>` : html`<${Loading} />`;
+  return run ? html`<${Shown} run=${run} />` : error ? html`<${Failure} error=${error}><p><a href="#/experiments">All runs</a></p><//>` : html`<${Loading} />`;
+}
+
+/** @param {{ run: import("../api.js").Run }} props */
+function Shown({ run }) {
+  const models = useLoggedModels(run);
   // MLflow's links name a tab in the path.
   const tab = route.value.query.get("tab") ?? (route.value.path.includes("artifacts") ? "artifacts" : "overview");
   return html`
@@ -57,7 +64,7 @@ export function RunPage({ id }) {
         ${TABS.map(([name, title]) => html`<button role="tab" id=${`tab-${name}`} aria-selected=${tab === name} aria-controls="tab-panel" onClick=${() => setQuery({ tab: name }, { replace: true })}>${title}</button>`)}
       </div>
       <div role="tabpanel" id="tab-panel" aria-labelledby=${`tab-${tab}`}>
-        ${tab === "charts" ? html`<${RunCurves} run=${run} />` : tab === "artifacts" ? html`<${Artifacts} run=${run} />` : html`<${Overview} run=${run} />`}
+        ${tab === "charts" ? html`<${RunCurves} run=${run} />` : tab === "artifacts" ? html`<${Artifacts} run=${run} models=${models} />` : html`<${Overview} run=${run} models=${models} />`}
       </div>
     </article>
   `;
@@ -108,14 +115,24 @@ function Head({ run }) {
         ${run.user && html`<span>by <bdi>${run.user}</bdi></span>`}
         <span class="mono">${run.id}<${CopyButton} text=${run.id} label="Copy the run's id" /></span>
       </p>
-      ${run.conflicted_params.length > 0 && html`<p class="conflict" role="note"><${Icon} name="warn" />
-        ${plural(run.conflicted_params.length, "param")} got two values on devices that were apart: <bdi>${run.conflicted_params.join(", ")}</bdi>. The first by clock is shown.</p>`}
+      <${Disputed} run=${run} />
     </header>
   `;
 }
 
-/** @param {{ run: import("../api.js").Run }} props */
-function Overview({ run }) {
+/** What devices that were apart set differently. @param {{ run: import("../api.js").Run }} props */
+function Disputed({ run }) {
+  const { conflicts } = useConflicts((conflict) => conflict.document === run.id, `${run.id} ${run.conflicted_params.length}`);
+  if (!conflicts?.length) return null;
+  return html`
+    <section class="card disputed" aria-label="Conflicts">
+      <header><h2>Devices that were apart disagree</h2><span class="count">${conflicts.length}</span></header>
+      <${Conflicts} conflicts=${conflicts} />
+    </section>`;
+}
+
+/** @param {{ run: import("../api.js").Run, models: import("../api.js").LoggedModel[] }} props */
+function Overview({ run, models }) {
   const tags = Object.entries(run.tags).filter(([key]) => !isSystemTag(key));
   const system = Object.entries(run.tags).filter(([key]) => isSystemTag(key));
   const forget = async (/** @type {string} */ key) => {
@@ -131,7 +148,9 @@ function Overview({ run }) {
       <div class="column">
         <${Note} run=${run} />
         <${Relatives} run=${run} />
+        <${LoggedModels} models=${models} />
         <${Facts.Code} run=${run} />
+        <${Environment} run=${run} models=${models} />
         <${Facts.Datasets} run=${run} />
         <${Pairs} title="Tags" pairs=${tags} none="No tags were set." onForget=${run.lifecycle === "active" ? forget : undefined} />
         ${system.length > 0 && html`<details class="card"><summary>Tags that clients set (${system.length})</summary><${Pairs} pairs=${system} /></details>`}

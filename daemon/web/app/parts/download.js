@@ -14,6 +14,23 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+/**
+ * Saves what an answer brings: straight into a file where the browser lets a page do that, else by way of memory.
+ * @param {string} name @param {() => Promise<Response>} ask @returns {Promise<boolean>} false if the person would rather not
+ */
+export async function saveAnswer(name, ask) {
+  /** @type {any} */
+  const { showSaveFilePicker } = window;
+  if (!showSaveFilePicker) {
+    save(await (await ask()).blob(), name);
+    return true;
+  }
+  const file = await showSaveFilePicker({ suggestedName: name }).catch(() => null);
+  if (!file) return false;
+  await (await ask()).body?.pipeTo(await file.createWritable());
+  return true;
+}
+
 /** A field of CSV. What a spreadsheet would take for a formula is kept a text. @param {string} value */
 export function csvField(value) {
   const safe = /^[=+@\t\r]/.test(value) || (value.startsWith("-") && Number.isNaN(Number(value))) ? `'${value}` : value;

@@ -1,6 +1,8 @@
 // Lists of keys and values, and what is known of a run's code and data.
 
 import { html, useState } from "../ui.js";
+import { Diff } from "./diff.js";
+import { setQuery } from "../route.js";
 import { Icon } from "./icons.js";
 import { CopyButton } from "./small.js";
 
@@ -36,16 +38,25 @@ function Code({ run }) {
   const facts = /** @type {[string, string | undefined][]} */ ([
     ["source", tag("source.name")],
     ["kind", tag("source.type")],
-    ["repository", tag("source.git.repoURL") ?? tag("gitRepoURL")],
-    ["branch", tag("source.git.branch") ?? tag("gitBranch")],
-    ["commit", tag("source.git.commit")],
-    ["uncommitted changes", tag("source.git.dirty")],
+    ["repository", tag("source.git.repoURL") ?? tag("gitRepoURL") ?? tag("git.repo_url")],
+    ["branch", tag("source.git.branch") ?? tag("gitBranch") ?? tag("git.branch")],
+    ["commit", tag("source.git.commit") ?? tag("git.commit")],
+    ["uncommitted changes", tag("source.git.dirty") ?? tag("git.dirty")],
     ["entry point", tag("project.entryPoint")],
     ["environment", tag("project.env")],
     ["image", tag("docker.image.name")],
   ]);
   const known = /** @type {[string, string][]} */ (facts.filter(([, value]) => value));
-  return known.length > 0 && html`<${Pairs} title="Code" pairs=${known} />`;
+  const diff = tag("git.diff") ?? tag("source.git.diff");
+  const patch = run.artifacts.find(({ path, file }) => file && /\.(diff|patch)$/.test(path));
+  if (known.length === 0 && !diff && !patch) return null;
+  return html`
+    <section class="card" aria-label="Code">
+      <header><h2>Code</h2></header>
+      ${known.length > 0 && html`<${Pairs} pairs=${known} />`}
+      ${diff && html`<details class="dataset"><summary>What was changed since that commit</summary><${Diff} text=${diff} /></details>`}
+      ${patch && html`<button class="link" onClick=${() => setQuery({ tab: "artifacts", file: patch.path, of: null })}>What was changed: <bdi>${patch.path}</bdi></button>`}
+    </section>`;
 }
 
 /** The columns of a dataset's schema, where it is one that we can read. @param {string | null} schema @returns {[string, string][]} */

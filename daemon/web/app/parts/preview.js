@@ -3,7 +3,9 @@
 import { api, ApiError } from "../api.js";
 import { bytes } from "../format.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
+import { Diff } from "./diff.js";
 import { Markdown } from "./markdown.js";
+import { Parquet } from "./parquet.js";
 import { Failure, Loading } from "./small.js";
 
 /** Of a text so much is shown. */
@@ -18,44 +20,32 @@ const IMAGES = /** @type {Record<string, string>} */ ({ png: "image/png", jpg: "
 /** What kind of picture a file is, by its name. @param {string} path @returns {string | undefined} */
 export const imageType = (path) => IMAGES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
 
-/** @typedef {{ kind: "image", url: string } | { kind: "text", text: string, cut: boolean } | { kind: "binary" }} Seen */
+/** @typedef {{ kind: "image", url: string } | { kind: "text", text: string, cut: boolean } | { kind: "parquet" } | { kind: "binary" }} Seen */
 
-/** Reads the head of an answer. @param {Response} answer @param {number} most */
-async function head(answer, most) {
-  const reader = answer.body?.getReader();
-  const chunks = [];
-  let length = 0;
-  for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
-    chunks.push(read.value);
-    length += read.value.length;
-    if (length >= most) {
-      reader?.cancel();
-      break;
-    }
-  }
-  return new Uint8Array(await new Blob(/** @type {any} */ (chunks)).arrayBuffer()).subarray(0, most);
-}
+/** What a parquet file starts with. */
+const PARQUET = "PAR1";
 
-/** @param {string} run @param {string} path @param {number} size @param {AbortSignal} signal @returns {Promise<Seen>} */
-async function look(run, path, size, signal) {
+/** @param {string} of a run or a logged model @param {string} path @param {number} size @param {AbortSignal} signal @returns {Promise<Seen>} */
+async function look(of, path, size, signal) {
   const image = imageType(path);
   if (image && size <= MAX_IMAGE) {
-    const blob = await (await api.artifact(run, path, signal)).blob();
+    const blob = await (await api.artifact(of, path, signal)).blob();
     return { kind: "image", url: URL.createObjectURL(new Blob([blob], { type: image })) };
   }
-  const data = await head(await api.artifact(run, path, signal), MAX_TEXT);
+  const cut = size > MAX_TEXT;
+  const data = new Uint8Array(cut ? await api.artifactBytes(of, path, 0, MAX_TEXT, signal) : await (await api.artifact(of, path, signal)).arrayBuffer());
+  if (String.fromCharCode(...data.subarray(0, PARQUET.length)) === PARQUET) return { kind: "parquet" };
   if (data.subarray(0, 8192).includes(0)) return { kind: "binary" };
   try {
-    // A text that was cut may end within a character.
-    const text = new TextDecoder("utf-8", { fatal: size <= MAX_TEXT }).decode(data);
-    return { kind: "text", text, cut: size > data.length };
+    // A text that was cut may end within a character: as the start of a stream that is no fault.
+    return { kind: "text", text: new TextDecoder("utf-8", { fatal: true }).decode(data, { stream: cut }), cut };
   } catch {
     return { kind: "binary" };
   }
 }
 
-/** @param {{ run: string, path: string, size: number, here: boolean }} props */
-export function Preview({ run, path, size, here }) {
+/** @param {{ of: string, path: string, size: number, here: boolean }} props of: a run or a logged model */
+export function Preview({ of, path, size, here }) {
   const [seen, setSeen] = useState(/** @type {Seen | null} */ (null));
   const [error, setError] = useState(/** @type {ApiError | null} */ (null));
   const [wanted, setWanted] = useState(here || size <= MAX_UNASKED);
@@ -63,7 +53,7 @@ export function Preview({ run, path, size, here }) {
     if (!wanted) return undefined;
     const stop = new AbortController();
     let url = "";
-    look(run, path, size, stop.signal).then(
+    look(of, path, size, stop.signal).then(
       (now) => {
         if (now.kind === "image") url = now.url;
         setSeen(now);
@@ -74,11 +64,12 @@ export function Preview({ run, path, size, here }) {
       stop.abort();
       if (url) URL.revokeObjectURL(url);
     };
-  }, [run, path, wanted]);
+  }, [of, path, wanted]);
   if (!wanted) return html`<p>This file is on other devices. <button onClick=${() => setWanted(true)}>Fetch ${bytes(size)}</button></p>`;
   if (error) return html`<${Failure} error=${error} />`;
   if (!seen) return html`<${Loading} />`;
   if (seen.kind === "binary") return html`<p class="muted">This file is no text and no picture. Download it to open it.</p>`;
+  if (seen.kind === "parquet") return html`<${Parquet} of=${of} path=${path} size=${size} />`;
   if (seen.kind === "image") return html`<img class="picture" src=${seen.url} alt=${path} />`;
   return html`${seen.cut && html`<p class="muted">The first ${bytes(MAX_TEXT)} of ${bytes(size)}:</p>`}<${Text} path=${path} text=${seen.text} cut=${seen.cut} />`;
 }
@@ -87,12 +78,13 @@ export function Preview({ run, path, size, here }) {
 function Text({ path, text, cut }) {
   const ending = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
   const [raw, setRaw] = useState(false);
-  const looks = { md: "page", markdown: "page", csv: "table", tsv: "table", html: "frame", htm: "frame", json: "tidy" }[ending];
-  const shown = looks && !raw && !(cut && looks !== "table") ? looks : "raw";
+  const looks = { md: "page", markdown: "page", csv: "table", tsv: "table", html: "frame", htm: "frame", json: "tidy", diff: "diff", patch: "diff" }[ending];
+  const shown = looks && !raw && !(cut && looks !== "table" && looks !== "diff") ? looks : "raw";
   return html`
     ${looks && html`<div class="switch" role="group" aria-label="Show as"><button aria-pressed=${!raw} onClick=${() => setRaw(false)}>Shown</button><button aria-pressed=${raw} onClick=${() => setRaw(true)}>As text</button></div>`}
     ${shown === "page" ? html`<${Markdown} text=${text.replace(/^---\n[\s\S]*?\n---\n/, "")} />`
       : shown === "table" ? html`<${Table} text=${text} separator=${ending === "tsv" ? "\t" : ","} />`
+      : shown === "diff" ? html`<${Diff} text=${text} />`
       : shown === "frame" ? html`<${Frame} text=${text} title=${path} />`
       : html`<pre class="text" tabindex="0"><code>${shown === "tidy" ? tidy(text) : text}</code></pre>`}
   `;

@@ -1,5 +1,6 @@
 // Small things that many views show: states, times, texts to copy, errors, what to do when there is nothing.
 
+import { CLIENTS_URL } from "../api.js";
 import { ago, moment } from "../format.js";
 import { tell } from "../state.js";
 import { html, useState } from "../ui.js";
@@ -58,10 +59,10 @@ export const Loading = () => html`<div class="loading" role="status"><span class
 export function FirstLines({ experiment }) {
   const name = JSON.stringify(experiment ?? "first-steps");
   return html`
-    <${Paste} label="In the shell of your training script" text=${`export MLFLOW_TRACKING_URI=${location.origin}`} />
+    <${Paste} label="In the shell of your training script" text=${`export MLFLOW_TRACKING_URI=${CLIENTS_URL}`} />
     <${Paste} label="Or in Python" text=${`import mlflow
 
-mlflow.set_tracking_uri("${location.origin}")
+mlflow.set_tracking_uri("${CLIENTS_URL}")
 mlflow.set_experiment(${name})
 with mlflow.start_run():
     mlflow.log_param("lr", 0.01)
