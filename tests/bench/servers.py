@@ -51,7 +51,10 @@ def fasttrackml(home: Path, port: int) -> list[str]:
 
 
 def mlflow(home: Path, port: int) -> list[str]:
-    binary = installed("mlflow", "-r", str(REPOSITORY / "tests/clients/requirements.txt")) / "mlflow"
+    # The tests' own venv has the same, if they were run here.
+    binary = TARGET / "clients-venv/bin/mlflow"
+    if not binary.exists():
+        binary = installed("mlflow", "-r", str(REPOSITORY / "tests/clients/requirements.txt")) / "mlflow"
     return [
         *(str(binary), "server", "--host", "127.0.0.1", "--port", str(port)),
         *("--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")),
