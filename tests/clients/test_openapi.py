@@ -92,6 +92,9 @@ def test_answers_are_what_the_description_says(described, devices):
     check("get", "/peers")
     check("get", "/members")
     check("get", "/conflicts")
+    check("get", "/workspaces")
+    check("post", "/workspaces/create", {"name": "side"})
+    check("post", "/workspaces/rename", {"name": "side", "new_name": "lab"})
     check("get", "/experiments")
     check("post", "/experiments/{experiment}", {"description": "a note"}, experiment=experiment)
     assert check("get", "/columns", query=f"?experiment={experiment}")["metrics"] == ["loss"]

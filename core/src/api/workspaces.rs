@@ -12,6 +12,7 @@ pub const PLACES: &str = "/w/";
 /// A workspace of this device: an element of the answer to `GET workspaces`, and the answer to
 /// what changes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkspaceInfo {
     /// What it is called in addresses on this device.
     pub name: String,
@@ -33,6 +34,7 @@ pub struct WorkspaceInfo {
 
 /// `POST workspaces/create`: founds one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreateWorkspace {
     /// What it is called: letters, digits, dots, dashes and underscores.
     pub name: String,
@@ -40,6 +42,7 @@ pub struct CreateWorkspace {
 
 /// `POST workspaces/use`: makes one that which clients get if they name none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UseWorkspace {
     /// What it is called on this device.
     pub name: String,
@@ -47,6 +50,7 @@ pub struct UseWorkspace {
 
 /// `POST workspaces/rename`: calls one something else on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenameWorkspace {
     /// What it is called on this device.
     pub name: String,

@@ -9,13 +9,13 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::api::{
-    Artifact, BundleReport, Columns, ConflictInfo, Conflicts, Curve, CurveQuery, Diagnosis,
-    ErrorBody, Experiment, ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery, Groups,
-    Invitation, InviteRequest, JoinRequest, Joined, LoggedModelDetails, Members, ModelDetails,
-    ModelVersion, Named, NewExperiment, Peer, PromoteModel, ROOT, RecoveryTicket, RegisterModel,
-    RegisteredModel, RemoveRequest, RenameRequest, ResolveConflict, ResolveModel, RevokeRequest,
-    RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status, SyncReport, SyncRequest,
-    TablePage, TableQuery, ViewUpdate,
+    Artifact, BundleReport, Columns, ConflictInfo, Conflicts, CreateWorkspace, Curve, CurveQuery,
+    Diagnosis, ErrorBody, Experiment, ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery,
+    Groups, Invitation, InviteRequest, JoinRequest, Joined, LoggedModelDetails, Members,
+    ModelDetails, ModelVersion, Named, NewExperiment, Peer, PromoteModel, ROOT, RecoveryTicket,
+    RegisterModel, RegisteredModel, RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict,
+    ResolveModel, RevokeRequest, RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status,
+    SyncReport, SyncRequest, TablePage, TableQuery, UseWorkspace, ViewUpdate, WorkspaceInfo,
 };
 use runmesh_core::ids::DeviceId;
 use utoipa::openapi::path::{
@@ -219,6 +219,7 @@ fn workspace(api: &mut Api) {
     api.post("/conflicts/resolve", "Takes one of the values.")
         .body::<ResolveConflict>()
         .answers::<ConflictInfo>();
+    api.get("/workspaces", "The workspaces of this device.").answers_list_of::<WorkspaceInfo>();
     api.get("/views", "Views that were saved.").answers_list_of::<SavedView>();
     api.post("/views", "Saves a view, or forgets it.").body::<ViewUpdate>().answers_nothing();
 }
@@ -316,6 +317,18 @@ fn device(api: &mut Api) {
         .managed()
         .takes_bytes()
         .answers::<BundleReport>();
+    api.post("/workspaces/create", "Founds a workspace.")
+        .managed()
+        .body::<CreateWorkspace>()
+        .answers::<WorkspaceInfo>();
+    api.post("/workspaces/use", "Chooses the one that clients get who name none.")
+        .managed()
+        .body::<UseWorkspace>()
+        .answers::<WorkspaceInfo>();
+    api.post("/workspaces/rename", "Calls one something else on this device.")
+        .managed()
+        .body::<RenameWorkspace>()
+        .answers::<WorkspaceInfo>();
     api.post("/sync", "Waits until all connected devices hold the same.")
         .managed()
         .body::<SyncRequest>()
