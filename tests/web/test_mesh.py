@@ -126,3 +126,26 @@ def test_a_bundle_is_saved_and_dropped(devices, open_browser, tmp_path, shots):
     other.wait_for_selector(".came >> text=1 new file")
     other.goto(f"{bob.url}/#/experiments")
     other.wait_for_selector(".grid-row >> text=carried")
+
+
+def test_the_page_shows_each_workspace_at_its_address(devices, open_browser, shots):
+    ann = devices("ann").up()
+    ann.ask("workspace", "create", "side")
+    for place, name in [("", "here"), ("/w/side", "there")]:
+        mlflow.set_tracking_uri(f"{ann.url}{place}")
+        with mlflow.start_run(experiment_id="0", run_name=name):
+            mlflow.log_metric("loss", 0.5)
+    browser = open_browser(ann.url)
+    page = browser.page
+    page.goto(f"{ann.url}/#/experiments")
+    page.wait_for_selector(".grid-row >> text=here")
+    page.get_by_role("button", name="show another").click()
+    page.screenshot(path=shots / "workspaces-light.png")
+    assert browser.axe() == []
+    page.get_by_role("menuitemcheckbox", name="side").click()
+    page.wait_for_url("**/w/side/**")
+    page.wait_for_selector(".grid-row >> text=there")
+    page.wait_for_selector(".place >> text=side")
+    page.get_by_role("link", name="Mesh", exact=True).click()
+    page.wait_for_selector(f".paste >> text=MLFLOW_TRACKING_URI={ann.url}/w/side")
+    assert page.url == f"{ann.url}/w/side/#/mesh"

@@ -1,6 +1,7 @@
 """A run's page: what it shows, and what people write there."""
 
 from devices import until
+from mlflow.entities import Param
 
 
 def test_the_link_that_mlflow_prints_opens_the_run(browser, logged):
@@ -28,6 +29,20 @@ def test_values_follow_the_run(browser, logged):
     page.wait_for_selector(".metrics")
     logged.client.log_metric(logged.runs["trial 5"], "loss", 0.015625, step=100)
     page.wait_for_selector(".metrics td >> text=0.015625")
+
+
+def test_ten_thousand_params_are_found_among(browser, logged):
+    run = logged.run("empty", "wide")
+    for first in range(0, 10_000, 100):
+        logged.client.log_batch(run, params=[Param(f"layer.{at}", str(at)) for at in range(first, first + 100)])
+    page = browser.open(logged.hash("empty", "wide"))
+    params = page.get_by_label("Params", exact=True)
+    params.get_by_text("Show all 10,000").wait_for()
+    assert params.locator("dt").count() == 200
+    params.get_by_label("Find in params").fill("layer.9999")
+    params.locator("dd", has_text="9999").wait_for()
+    assert params.locator("dt").count() == 1
+    logged.client.delete_run(run)
 
 
 def test_files_are_shown_as_what_they_are(browser, logged):

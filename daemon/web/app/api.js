@@ -61,10 +61,13 @@ import { signal } from "./ui.js";
 /** @typedef {{ head: { device: Named, made_ms: number }, bytes: number, entries: number, entries_new: number, blobs: number,
  *   blob_bytes: number, blobs_new: number, blobs_bad: string[], missing: { device: string, from: number, until: number }[],
  *   stuck: { device: string, why: string }[], broken: string | null }} BundleReport */
+/** @typedef {{ name: string, workspace: Named, current: boolean, runs: number, connected: number }} Workspace */
 /** @typedef {Record<string, any>} Status */
 
 /** Where this workspace is: a device may hold several, each below a path of its own. */
 export const ROOT = `${location.pathname.match(/^\/w\/[^/]+/)?.[0] ?? ""}/api/v1`;
+/** What the page's own workspace is called in its address; "" for the one that clients get who name none. */
+export const PLACE = decodeURIComponent(location.pathname.match(/^\/w\/([^/]+)/)?.[1] ?? "");
 /** What clients of this workspace are told to use. */
 export const CLIENTS_URL = location.origin + ROOT.slice(0, -"/api/v1".length);
 const TOKEN = "runmesh-token";
@@ -167,6 +170,8 @@ export const addressOf = (id, path) => `${ROOT}/${owner(id)}/artifact?${new URLS
 export const api = {
   /** @returns {Promise<Status>} */
   status: () => get("status"),
+  /** The workspaces of this device. @returns {Promise<Workspace[]>} */
+  workspaces: () => get("workspaces"),
   /** @returns {Promise<Peer[]>} */
   peers: () => get("peers"),
   /** @returns {Promise<Experiment[]>} */

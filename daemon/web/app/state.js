@@ -13,6 +13,8 @@ export const experiments = signal(null);
 export const status = signal(null);
 /** @type {import("@preact/signals").Signal<import("./api.js").Peer[]>} */
 export const peers = signal([]);
+/** The workspaces of this device; empty until that is known. @type {import("@preact/signals").Signal<import("./api.js").Workspace[]>} */
+export const workspaces = signal([]);
 /** Ids of the runs that are chosen. */
 export const chosen = signal(/** @type {ReadonlySet<string>} */ (new Set()));
 
@@ -87,6 +89,7 @@ export function start() {
   const refreshed = throttled(refresh, 1_000);
   refreshed();
   api.status().then((all) => (status.value = all), () => {});
+  api.workspaces().then((all) => (workspaces.value = all), () => {});
   listen(
     () => {
       tick.value += 1;

@@ -2,11 +2,12 @@
 
 import { api } from "../api.js";
 import { go, href, route, target } from "../route.js";
-import { experiments, theme } from "../state.js";
+import { experiments, theme, workspaces } from "../state.js";
 import { cls, html, signal, useEffect, useState } from "../ui.js";
 import { helpOpen } from "./help.js";
 import { newExperiment } from "./sidebar.js";
 import { views } from "./views.js";
+import { isShown, show } from "./workspaces.js";
 
 export const paletteOpen = signal(false);
 
@@ -56,7 +57,8 @@ export function Palette() {
   const places = (experiments.value ?? []).filter((one) => one.lifecycle === "active")
     .map((one) => ({ name: one.name, kind: "experiment", run: () => go(["experiments", one.id]) }));
   const saved = views.value.map((view) => ({ name: view.name, kind: "saved view", run: () => void (location.hash = view.address) }));
-  const all = [...[...actions(), ...saved, ...places].filter(matches).slice(0, MOST), ...found];
+  const others = workspaces.value.filter((one) => !isShown(one)).map((one) => ({ name: one.name, kind: "workspace", run: () => show(one) }));
+  const all = [...[...actions(), ...saved, ...others, ...places].filter(matches).slice(0, MOST), ...found];
   const close = () => (paletteOpen.value = false);
   const take = (/** @type {Entry | undefined} */ entry) => {
     if (!entry) return;

@@ -133,7 +133,7 @@ function Table({ text, separator }) {
   if (!names) return html`<p class="muted">This table is empty.</p>`;
   const isNumber = (/** @type {string} */ field) => field !== "" && !Number.isNaN(Number(field));
   return html`<div class="table-box tall" tabindex="0" role="region" aria-label="Table"><table>
-    <thead><tr>${names.map((name) => html`<th>${name}</th>`)}</tr></thead>
+    <thead><tr>${names.map((name, at) => html`<th class=${isNumber(rows[0]?.[at] ?? "") ? "end" : ""}>${name}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr>${row.map((field) => html`<td class=${isNumber(field) ? "end" : ""}>${field}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }

@@ -1,7 +1,7 @@
 // What stands around every view: the bar at the top, messages, dialogs.
 
 import { href, route } from "../route.js";
-import { hush, online, peers, status, theme, toasts } from "../state.js";
+import { hush, online, peers, theme, toasts } from "../state.js";
 import { cls, html } from "../ui.js";
 import { plural } from "../format.js";
 import { Asked } from "./dialog.js";
@@ -9,6 +9,7 @@ import { Help, helpOpen } from "./help.js";
 import { Icon, Logo } from "./icons.js";
 import { Login } from "./login.js";
 import { Palette, paletteOpen } from "./palette.js";
+import { Place } from "./workspaces.js";
 
 const VIEWS = /** @type {[string, string, string[]][]} */ ([
   ["Runs", "#/experiments", ["", "experiments", "compare"]],
@@ -33,11 +34,10 @@ export const Shell = ({ children }) => html`
 function TopBar() {
   const at = route.value.path[0] ?? "";
   const now = theme.value;
-  const place = status.value?.workspace.name;
   return html`
     <header class="top">
       <a class="brand" href=${href([])} aria-label="runmesh, all runs"><${Logo} /><span>runmesh</span></a>
-      ${place && html`<span class="place" title="The workspace"><bdi>${place}</bdi></span>`}
+      <${Place} />
       <nav aria-label="Views">
         ${VIEWS.map(([name, to, paths]) => html`<a href=${to} aria-current=${paths.includes(at) ? "page" : undefined}>${name}</a>`)}
       </nav>
