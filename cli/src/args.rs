@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Conflicts,
     /// Settle one of the conflicts
     Resolve(Resolve),
+    /// Show who did what, when and on which device; verify it; export it as proof
+    Audit(Audit),
     /// List, get and put the files of a run
     #[command(subcommand)]
     Artifacts(Artifacts),
@@ -308,6 +310,42 @@ pub(crate) struct Export {
     /// Start where an earlier bundle ended, or at a date, as in 2026-11-20 or 2026-11-20T18:00
     #[arg(long, value_name = "BUNDLE|DATE")]
     pub(crate) since: Option<String>,
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) asked: Option<AuditAsked>,
+    /// Only what was done to this run: its id, or the start of it
+    #[arg(long, value_name = "RUN", conflicts_with = "model")]
+    pub(crate) run: Option<String>,
+    /// Only what was done to this registered model and its versions
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Only what this device did: its name, or the start of its id
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// The most lines, the newest first
+    #[arg(long, short = 'n', value_name = "LINES", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditAsked {
+    /// Check every signature and every link of what is here, or of a file that was exported
+    Verify {
+        /// A file; it needs neither a home nor a daemon
+        file: Option<PathBuf>,
+    },
+    /// Write a file that proves by itself, anywhere, what was done: a bundle without blobs
+    Export {
+        /// The file to write
+        file: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long, short)]
+        force: bool,
+    },
+}
+
     /// Which blobs to put in: all, small (up to the size that is fetched unasked) or none
     #[arg(long, value_name = "WHICH", default_value = "all")]
     pub(crate) with_blobs: BlobsArg,

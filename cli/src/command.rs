@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::CommandFactory;
 use runmesh_daemon::home;
 
-use crate::args::{Args, Artifacts, Bundle, Command};
+use crate::args::{Args, Artifacts, AuditAsked, Bundle, Command, ServiceAsked};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::{
-    artifacts, bundles, compare, conflicts, demo, doctor, job, members, models, runs, show, status,
-    tickets, up, workspaces,
+    artifacts, audit, backups, bundles, compare, conflicts, demo, doctor, job, members, models,
+    runs, service, show, status, tickets, up, workspaces,
 };
 
 /// Does what the command line asks.
@@ -46,6 +46,14 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Models(asked) => models::models(&client()?, asked, screen),
         Command::Conflicts => conflicts::conflicts(&client()?, screen),
         Command::Resolve(asked) => conflicts::resolve(&client()?, asked, screen),
+        Command::Audit(asked) => match &asked.asked {
+            Some(AuditAsked::Verify { file: Some(file) }) => audit::verify_file(file, screen),
+            Some(AuditAsked::Verify { file: None }) => audit::verify(&client()?, screen),
+            Some(AuditAsked::Export { file, force }) => {
+                audit::export(&client()?, file, *force, screen)
+            }
+            None => audit::audit(&client()?, &asked, screen),
+        },
         Command::Artifacts(Artifacts::Ls { run, path, recursive }) => {
             artifacts::ls(&client()?, &run, &path, recursive, screen)
         }
@@ -59,8 +67,12 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Bundle(Bundle::Import { file }) => bundles::import(&client()?, &file, screen),
         Command::Bundle(Bundle::Inspect { file }) => bundles::inspect(&client()?, &file, screen),
         Command::Workspace(asked) => workspaces::workspaces(&device()?, asked, screen),
+        Command::Backup { path, force } => backups::backup(&device()?, &path, force, screen),
+        Command::Restore(asked) => backups::restore(&home, &asked, screen),
         Command::Run(job) => job::run(&job),
         Command::Doctor { rebuild } => doctor::doctor(&home, workspace.as_ref(), rebuild, screen),
+        Command::Service(ServiceAsked::Install(asked)) => service::install(&home, &asked, screen),
+        Command::Service(ServiceAsked::Uninstall(asked)) => service::uninstall(&asked, screen),
         Command::Token => token(home, screen),
         Command::Completions { shell } => {
             // The generator panics where it cannot write, so it writes to memory.

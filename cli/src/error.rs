@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
+use runmesh_core::bundle::BundleError;
+use runmesh_core::ticket::TicketError;
+use runmesh_daemon::backup::BackupError;
 use runmesh_daemon::config::ConfigError;
 use runmesh_daemon::daemon::DaemonError;
 use runmesh_daemon::doctor::ExamineError;
@@ -52,6 +55,14 @@ pub(crate) enum CliError {
     NotTheSame { difference: String },
     #[error("not everything is as it should be")]
     Unsound,
+    #[error("{} cannot be verified", .path.display())]
+    NotAnAudit { path: PathBuf, source: BundleError },
+    #[error("a daemon runs for the home {} already", .home.display())]
+    HomeRuns { home: PathBuf },
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
     #[error("not all of the bundle could be taken in")]
     NotAllTaken,
     #[error("{text:?} is neither a bundle nor a date; write a date as in 2026-11-20")]

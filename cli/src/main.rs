@@ -2,6 +2,8 @@
 
 mod args;
 mod artifacts;
+mod audit;
+mod backups;
 mod bundles;
 mod client;
 mod command;

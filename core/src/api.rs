@@ -4,6 +4,7 @@
 //! Everything under [`ROOT`]; what changes a device or its workspace's membership demands the
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
+mod audit;
 mod bundles;
 mod conflicts;
 mod logged_models;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::audit::{AuditFlaw, AuditLine, AuditPage, AuditQuery, AuditReport};
 pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
 };

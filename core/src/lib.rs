@@ -7,6 +7,7 @@ pub mod act;
 pub mod action;
 pub mod api;
 pub mod artifact;
+pub mod audit;
 pub mod bundle;
 pub mod clock;
 pub mod codec;

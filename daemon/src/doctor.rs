@@ -6,10 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runmesh_core::api::{Check, Diagnosis, Verdict};
-use runmesh_core::entry::{UnverifiedEntry, verify_chain};
+use runmesh_core::audit;
 use runmesh_core::ids::WorkspaceId;
-use runmesh_core::store::{JournalInfo, Snapshot};
-use runmesh_core::vector::Tip;
+use runmesh_core::store::Snapshot;
 
 use crate::WriteError;
 use crate::app::{App, AppError};
@@ -17,8 +16,6 @@ use crate::blobs::Blobs;
 use crate::config::{Config, ConfigError};
 use crate::home::{Home, HomeError};
 
-/// How much of a journal is read at a time.
-const READ_BYTES: usize = 4 << 20;
 /// Less free space than this is worth a word.
 const LOW_SPACE_BYTES: u64 = 1 << 30;
 
@@ -150,39 +147,13 @@ fn space(home: &Home) -> Look {
 
 /// Verifies every entry: its place in its journal, its content and its signature.
 fn journals(snapshot: &Snapshot, workspace: WorkspaceId) -> Look {
-    let journals = snapshot.journals()?;
-    let mut bytes = 0;
-    for journal in &journals {
-        verify(snapshot, workspace, journal)?;
-        bytes += journal.bytes;
-    }
-    let entries: u64 = journals.iter().map(|journal| journal.tip.count).sum();
-    let (count, kib) = (journals.len(), bytes >> 10);
-    Ok((Verdict::Ok, format!("{entries} entries of {count} journals are genuine ({kib} KiB)")))
-}
-
-fn verify(snapshot: &Snapshot, workspace: WorkspaceId, info: &JournalInfo) -> Result<(), Cause> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut tail = Tip::START;
-    while tail.count < info.tip.count {
-        let mut entries = Vec::new();
-        for stored in snapshot.entries(&info.journal, tail.count, READ_BYTES)? {
-            let number = tail.count + entries.len() as u64;
-            entries.push(UnverifiedEntry::decode(info.journal, number, &stored)?);
-        }
-        let (good, fault) = verify_chain(workspace, tail, entries, threads);
-        if let Some(fault) = fault {
-            return Err(fault.into());
-        }
-        let Some(last) = good.last() else {
-            return Err(format!("entry {} of journal {} is gone", tail.count, info.journal).into());
-        };
-        tail = last.tip();
+    let verified = audit::verify(snapshot, workspace, threads)?;
+    if let Some(wrong) = verified.wrong.into_iter().next() {
+        return Err(wrong.why.into());
     }
-    if tail != info.tip {
-        return Err(format!("journal {} does not end as it should", info.journal).into());
-    }
-    Ok(())
+    let (entries, count, kib) = (verified.entries, verified.journals, verified.bytes >> 10);
+    Ok((Verdict::Ok, format!("{entries} entries of {count} journals are genuine ({kib} KiB)")))
 }
 
 /// Reads every row and every history.

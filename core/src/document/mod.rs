@@ -18,6 +18,7 @@ mod runs;
 mod seal;
 mod state;
 mod text;
+mod told;
 
 pub use apply::{Applied, Waiting, apply, contains, heads};
 pub use change::{ChangeContent, ChangeError, ParsedChange, actor};
@@ -28,6 +29,7 @@ pub use genesis::{Genesis, genesis};
 pub use put::{Container, DocumentEdit, Put, Scalar};
 pub use seal::{Sealed, seal_edit};
 pub use state::{DocumentState, Held};
+pub use told::{ToldChange, tell};
 
 #[cfg(test)]
 mod hostile;

@@ -15,6 +15,7 @@ mod journals;
 mod meta;
 mod model_points;
 mod plan;
+pub(crate) mod placed;
 mod rebuild;
 mod seal;
 pub(crate) mod snapshot;

@@ -1,5 +1,7 @@
 //! Stories of stores: writing, sealing, meeting, crashing, rebuilding.
 
+mod audit;
+mod backup;
 mod conflicts;
 mod evaluation;
 mod logged_models;

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::action::{ModelRefusal, Refusal};
 use runmesh_core::api::{ApiError, ErrorBody, ErrorCode};
+use runmesh_core::audit::BadCursor;
 use runmesh_core::conflicts::NotSettled;
 use runmesh_core::membership::NotYours;
 use runmesh_core::search::SearchError;
@@ -56,6 +57,10 @@ pub(in crate::http) enum Error {
     )]
     SignatureChanged { name: String, previous: String, changes: Vec<String> },
     #[error("nothing is in conflict that is called {0:?}, or has that key")]
+    #[error("no device is called {0:?}, or more than one is")]
+    NoSuchDevice(String),
+    #[error(transparent)]
+    BadCursor(#[from] BadCursor),
     NoSuchConflict(String),
     #[error("several conflicts are called {0:?}")]
     ConflictAmbiguous(String),
@@ -135,6 +140,7 @@ impl Error {
             | Self::NoSuchConflict(_)
             | Self::ConflictAmbiguous(_)
             | Self::NoSuchExperiment(_)
+            | Self::NoSuchDevice(_)
             | Self::NoModel { .. }
             | Self::NoSuchModelFile { .. }
             | Self::NoSuchLoggedModel(_)
@@ -171,6 +177,7 @@ impl Error {
             | Self::NotSettled(_)
             | Self::TooMany { .. }
             | Self::TooLong { .. }
+            | Self::BadCursor(_)
             | Self::Empty { .. }
             | Self::NotAColumn(_)
             | Self::NotARun(_)
@@ -236,7 +243,8 @@ impl Error {
             Self::Search(_) => "write, for example: metrics.loss < 0.1 and params.model = 'cnn'",
             Self::NoSuchArtifact { .. } => "`runmesh artifacts ls RUN` lists those of a run",
             Self::Alone => "`runmesh invite` prints a ticket for another one",
-            Self::Members(MembersError::NoSuchDevice(_) | MembersError::Ambiguous { .. }) => {
+            Self::NoSuchDevice(_)
+            | Self::Members(MembersError::NoSuchDevice(_) | MembersError::Ambiguous { .. }) => {
                 "`runmesh members` lists all, with their ids"
             }
             Self::Members(MembersError::NoSuchTicket(_)) => "`runmesh members` lists open tickets",

@@ -4,6 +4,8 @@
 //! request that names another device is refused, whatever it asks.
 
 mod artifacts;
+mod audit;
+mod backups;
 mod bundles;
 mod conflicts;
 mod curves;
@@ -53,6 +55,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/peers", get(manage::peers))
         .route("/members", get(members::list))
         .route("/events", get(events::events))
+        .route("/audit", post(audit::page))
         .route("/conflicts", get(conflicts::list))
         .route("/conflicts/resolve", post(conflicts::resolve))
         .route("/experiments", get(runs::experiments).post(update::create_experiment))
@@ -88,6 +91,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/bundle/export", post(bundles::export))
         .route("/bundle/import", put(bundles::import))
         .route("/bundle/inspect", put(bundles::inspect))
+        .route("/audit/verify", post(audit::verify))
+        .route("/backup", post(backups::backup))
         .route("/sync", post(manage::sync))
         .route("/doctor", get(manage::doctor))
         .route("/doctor/rebuild", post(manage::rebuild))

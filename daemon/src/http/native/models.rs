@@ -76,7 +76,7 @@ fn refused(refusal: ModelRefusal) -> Error {
     WriteError::Refused(Refusal::Model(refusal)).into()
 }
 
-fn find(snapshot: &Snapshot, name: &str) -> Result<Model, Error> {
+pub(super) fn find(snapshot: &Snapshot, name: &str) -> Result<Model, Error> {
     let model = Registry::new(snapshot).model(name)?;
     model.ok_or_else(|| refused(ModelRefusal::NoSuchModel(name.to_owned())))
 }
