@@ -119,6 +119,16 @@ pub(crate) enum Command {
     /// Carry runs by hand: write what others lack to a file, or take in such a file
     #[command(subcommand)]
     Bundle(Bundle),
+    /// Copy this home while it is in use, to a file or into a folder that is kept for it
+    Backup {
+        /// The tar file to write; or a folder, which is brought up to date if it holds a backup
+        path: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Make a home from a backup, at --home, which must not be there yet
+    Restore(Restore),
     /// Run a program without a daemon: what it logs ends up as a bundle in a folder
     Run(Job),
     /// Check that this home is sound
@@ -298,19 +308,6 @@ pub(crate) enum Bundle {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Export {
-    /// The file to write
-    pub(crate) file: PathBuf,
-    /// Start after what this member said, in a bundle, that it holds [default: what all said]
-    #[arg(long = "for", value_name = "DEVICE", conflicts_with_all = ["all", "since"])]
-    pub(crate) reader: Option<String>,
-    /// Start at the first entry
-    #[arg(long, conflicts_with = "since")]
-    pub(crate) all: bool,
-    /// Start where an earlier bundle ended, or at a date, as in 2026-11-20 or 2026-11-20T18:00
-    #[arg(long, value_name = "BUNDLE|DATE")]
-    pub(crate) since: Option<String>,
-#[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Audit {
     #[command(subcommand)]
@@ -349,6 +346,19 @@ pub(crate) enum AuditAsked {
     /// Which blobs to put in: all, small (up to the size that is fetched unasked) or none
     #[arg(long, value_name = "WHICH", default_value = "all")]
     pub(crate) with_blobs: BlobsArg,
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Export {
+    /// The file to write
+    pub(crate) file: PathBuf,
+    /// Start after what this member said, in a bundle, that it holds [default: what all said]
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with_all = ["all", "since"])]
+    pub(crate) reader: Option<String>,
+    /// Start at the first entry
+    #[arg(long, conflicts_with = "since")]
+    pub(crate) all: bool,
+    /// Start where an earlier bundle ended, or at a date, as in 2026-11-20 or 2026-11-20T18:00
+    #[arg(long, value_name = "BUNDLE|DATE")]
+    pub(crate) since: Option<String>,
     /// Encrypt it, to the members or to the one it is for
     #[arg(long)]
     pub(crate) encrypt: bool,
@@ -377,6 +387,33 @@ impl From<BlobsArg> for BundleBlobs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Job {
     /// The folder to leave the bundle in
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceAsked {
+    /// Write the unit, and start it where systemd runs
+    Install(Service),
+    /// Stop the unit and remove it; the home stays
+    Uninstall(Service),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Service {
+    /// One daemon for the whole machine, under a user of its own, with its home in /var/lib/runmesh
+    #[arg(long)]
+    pub(crate) system: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Restore {
+    /// The file or the folder that `runmesh backup` wrote
+    pub(crate) from: PathBuf,
+    /// Go on as the device that was backed up, which must never run again
+    #[arg(long, conflicts_with = "ticket", required_unless_present = "ticket")]
+    pub(crate) same_device: bool,
+    /// Go on as a new device that joins by this ticket: what `runmesh invite` or `recovery` printed
+    #[arg(long, value_name = "TICKET")]
+    pub(crate) ticket: Option<String>,
+}
+
     #[arg(long, value_name = "FOLDER")]
     pub(crate) bundle: PathBuf,
     /// A file with a ticket of many uses [default: runmesh.ticket in the folder]

@@ -51,19 +51,23 @@ pub(crate) fn export(
     Ok(())
 }
 
-/// Writes a bundle under another name, and gives it its own when it is whole and on the disk.
-/// Returns its length.
+/// Writes a bundle to a file. Returns its length.
 pub(crate) fn export_to(
     client: &Client,
     request: &ExportRequest,
     path: &Path,
 ) -> Result<u64, CliError> {
+    save(client.post_for_bytes("bundle/export", request)?, path)
+}
+
+/// Writes what is read under another name, and gives it its own when it is whole and on the disk.
+/// Returns its length.
+pub(crate) fn save(mut from: impl Read, path: &Path) -> Result<u64, CliError> {
     let failed = |doing| move |source| CliError::File { doing, path: path.to_owned(), source };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut from = client.post_for_bytes("bundle/export", request)?;
     let part = tempfile::Builder::new().prefix(".runmesh-").suffix(".part").tempfile_in(folder);
     let mut part = part.map_err(failed("write"))?;
     let size = io::copy(&mut from, part.as_file_mut()).map_err(failed("write"))?;

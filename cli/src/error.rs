@@ -86,6 +86,12 @@ impl CliError {
             | Self::Daemon(DaemonError::PortInUse { .. })
             | Self::Exists { .. }
             | Self::UnsafePath { .. } => 5,
+            | Self::Backup(
+                BackupError::NotEmpty { .. }
+                | BackupError::TooNew { .. }
+                | BackupError::OtherWorkspace
+                | BackupError::Refused(_),
+            )
             Self::Api(error) => match error.code {
                 ErrorCode::NotFound => 4,
                 ErrorCode::Refused | ErrorCode::Unauthorized => 5,
@@ -96,7 +102,7 @@ impl CliError {
             },
             Self::NotStarted { exit, .. } => *exit,
             Self::Program { code } => *code,
-            Self::NotASince { .. } => 2,
+            Self::NotASince { .. } | Self::Ticket(_) => 2,
             _ => 1,
         }
     }

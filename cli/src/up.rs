@@ -24,8 +24,6 @@ use crate::text::clean;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often we look whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// A log larger than this is set aside at the next start.
-const MAX_LOG_BYTES: u64 = 8 << 20;
 
 /// Starts the daemon of the home at `home`.
 pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), CliError> {
@@ -35,7 +33,10 @@ pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), Cli
     if flags.background {
         leave_session();
     }
-    start_log(flags.background);
+    match flags.background {
+        true => log::to_file(log::path_in(home))?,
+        false => log::to_stderr(),
+    }
     let config = configured(home, flags)?;
     let home = Home::open(home)?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -161,19 +162,6 @@ fn leave_session() {
     #[cfg(unix)]
     // Fails only where we lead a group already, and then there is nothing to leave.
     let _ = rustix::process::setsid();
-}
-
-fn start_log(to_file: bool) {
-    use tracing_subscriber::EnvFilter;
-    let wanted = EnvFilter::try_from_env("RUNMESH_LOG");
-    let filter = wanted.unwrap_or_else(|_| EnvFilter::new("warn,runmesh_daemon=info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // Fails only where a test has started one already.
-    let _ = log
-        .with_ansi(
-            !to_file && anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
-        )
-        .try_init();
 }
 
 /// Starts the daemon in the background, and waits until it answers.

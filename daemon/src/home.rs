@@ -183,6 +183,11 @@ impl Home {
         Ok(home)
     }
 
+    /// Makes the key of a new device in a folder that is to be a home and has none.
+    pub(crate) fn make_device_key(folder: &Path) -> Result<(), HomeError> {
+        secret_file(&folder.join("device.key")).map(drop)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,6 +1,7 @@
 //! The world around `runmesh-core`: writer thread, iroh endpoint, blob store, HTTP.
 
 pub mod app;
+pub mod backup;
 pub mod blobs;
 pub mod bundle;
 mod causes;

@@ -348,7 +348,7 @@ pub fn device_of(home: &Home) -> DeviceId {
     DeviceId::new(signing_key(home).verifying_key().to_bytes())
 }
 
-fn start(home: &Home) -> Start {
+pub(crate) fn start(home: &Home) -> Start {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Start { key: signing_key(home), nonce: rand::random(), salts: rand::random(), threads }
 }
@@ -357,7 +357,10 @@ fn open_file(path: &Path, make: bool) -> Result<File, std::io::Error> {
     OpenOptions::new().read(true).write(true).create(make).truncate(false).open(path)
 }
 
-fn files(folder: &Path, make: bool) -> Result<Files<FileBackend, FileBackend>, OpenError> {
+pub(crate) fn files(
+    folder: &Path,
+    make: bool,
+) -> Result<Files<FileBackend, FileBackend>, OpenError> {
     let backend = |name: &str| -> Result<FileBackend, OpenError> {
         let file = open_file(&folder.join(name), make)?;
         FileBackend::new(file).map_err(|error| StoreError::from(error).into())

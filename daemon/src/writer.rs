@@ -348,6 +348,7 @@ impl Desk<'_> {
             return Ok(after);
         }
         let answers = match round.write(now(), actions) {
+        let started = Instant::now();
             Ok(answers) => answers,
             Err(error) => {
                 self.failed = replies;
@@ -355,6 +356,7 @@ impl Desk<'_> {
             }
         };
         // Before any reply: who hears one and then reads must find what it says.
+        commit_times::note(started.elapsed());
         self.unpublished.store(true, Ordering::Release);
         for (reply, answer) in replies.into_iter().zip(answers) {
             // Who asked may have gone; the write stands.

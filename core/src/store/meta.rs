@@ -84,6 +84,17 @@ pub(super) fn write_identity(
     Ok(())
 }
 
+/// Notes that a copy holds no derived state and no edits: what was not sealed is not in it.
+pub(super) fn note_copied(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut table = txn.open_table(META)?;
+    table.remove(DERIVED_KEY)?;
+    let sealed = table.get(EDITS_SEALED)?.map(|bytes| bytes.value().to_vec());
+    if let Some(sealed) = sealed {
+        table.insert(EDITS_APPLIED, sealed.as_slice())?;
+    }
+    Ok(())
+}
+
 /// Whether the derived state was made by a version that derived less or otherwise.
 pub(super) fn is_outdated(txn: &WriteTransaction) -> Result<bool, StoreError> {
     let derived = array(&txn.open_table(META)?, DERIVED_KEY)?;

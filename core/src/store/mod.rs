@@ -6,6 +6,7 @@
 
 mod adopt;
 mod apply;
+mod backup;
 mod batch;
 mod contested;
 mod cuts;
@@ -29,6 +30,7 @@ use ed25519_dalek::SigningKey;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 
 pub use self::apply::OperationError;
+pub use self::backup::GoesOn;
 pub use self::error::StoreError;
 pub use self::ingest::{Fault, Ingested, MAX_WAITING};
 use self::meta::{Identity, Progress};

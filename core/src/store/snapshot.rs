@@ -17,7 +17,7 @@ use super::tables::{
     ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
     LOOKUPS, META, MODEL_RUNS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, VALUES, WAITING,
 };
-use crate::act::Act;
+use crate::act::{Act, ActKind};
 use crate::clock::Clock;
 use crate::entry::UnverifiedEntry;
 use crate::ids::{
@@ -403,6 +403,18 @@ impl Snapshot {
         let Ok(Some(act)) = Act::decode(content) else { return Ok(None) };
         let (place, clock) = ((entry_number, at), entry.clock());
         Ok(Some(PlacedAct::new(journal, place, clock, &operation.hash(), act)))
+    }
+
+    /// The journal with which a journal's device founded or joined the workspace: this one, or one
+    /// before it.
+    pub fn birth_of(&self, journal: &JournalId) -> Result<JournalId, StoreError> {
+        let acts = self.acts()?;
+        let births = acts.iter().filter(|act| {
+            let first = matches!(act.act.kind, ActKind::Found { .. } | ActKind::Join { .. });
+            first && act.journal.device == journal.device && act.place.0 == 0
+        });
+        let birth = births.max_by_key(|act| (act.journal == *journal, act.clock));
+        Ok(birth.map_or(*journal, |act| act.journal))
     }
 
     /// Who is a member.

@@ -524,8 +524,10 @@ pub(super) fn read_held(workspace: &Workspace) -> Result<Held, StoreError> {
 }
 
 fn first_entry(workspace: &Workspace) -> Result<Option<FirstEntry>, StoreError> {
-    let journal = workspace.journal();
-    let first = workspace.snapshot()?.entries(&journal, 0, 1)?.into_iter().next();
+    let snapshot = workspace.snapshot()?;
+    // The journal may have begun anew since: who does not know the device needs its join.
+    let journal = snapshot.birth_of(&workspace.journal())?;
+    let first = snapshot.entries(&journal, 0, 1)?.into_iter().next();
     Ok(first.map(|stored| FirstEntry { incarnation: journal.incarnation, stored }))
 }
 

@@ -43,22 +43,31 @@ pub(super) async fn export(State(app): State<Arc<App>>, body: Bytes) -> Result<R
     app.workspace.seal().await?;
     let snapshot = app.workspace.fresh().await?;
     let plan = Plan::of(&app, snapshot, &asked, blobs, request.encrypt)?;
+    Ok(download("runmesh.bundle", move |out| plan.write(out)))
+}
+
+/// An answer that is written as it is downloaded. If writing fails it breaks off, so that nobody
+/// takes it for whole.
+pub(super) fn download<E: std::error::Error>(
+    name: &str,
+    write: impl FnOnce(io::BufWriter<Pieces>) -> Result<(), E> + Send + 'static,
+) -> Response {
     let (pieces, mut written) = mpsc::channel::<io::Result<Bytes>>(PIECES);
+    let what = name.to_owned();
     tokio::task::spawn_blocking(move || {
         let failed = pieces.clone();
         let out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
-        if let Err(error) = plan.write(out) {
-            tracing::warn!("a bundle was not written whole: {}", with_causes(&error));
-            // Breaks the download off, so that nobody takes it for whole.
+        if let Err(error) = write(out) {
+            tracing::warn!("{what} was not written whole: {}", with_causes(&error));
             let _ = failed.blocking_send(Err(io::Error::other(with_causes(&error))));
         }
     });
     let stream = futures_util::stream::poll_fn(move |context| written.poll_recv(context));
     let headers = [
-        (CONTENT_TYPE, "application/octet-stream"),
-        (CONTENT_DISPOSITION, "attachment; filename=\"runmesh.bundle\""),
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
-    Ok((headers, Body::from_stream(stream)).into_response())
+    (headers, Body::from_stream(stream)).into_response()
 }
 
 fn asked(app: &App, request: &ExportRequest) -> Result<Asked, Error> {
@@ -81,7 +90,7 @@ fn asked(app: &App, request: &ExportRequest) -> Result<Asked, Error> {
 }
 
 /// Hands what is written to who downloads.
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+pub(super) struct Pieces(mpsc::Sender<io::Result<Bytes>>);
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

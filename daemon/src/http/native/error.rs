@@ -13,6 +13,7 @@ use runmesh_core::store::StoreError;
 use runmesh_core::ticket::TicketError;
 
 use crate::WriteError;
+use crate::backup::BackupError;
 use crate::blobs::{BlobError, NotFetched};
 use crate::bundle::{ExportError, ImportError};
 use crate::causes::with_causes;
@@ -115,6 +116,8 @@ pub(in crate::http) enum Error {
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
     Home(#[from] HomeError),
     #[error("the disk cannot be measured")]
     Disk(#[source] std::io::Error),
@@ -196,6 +199,7 @@ impl Error {
             Self::Import(ImportError::OtherWorkspace { .. }) => ErrorCode::Refused,
             Self::Import(ImportError::Bundle(_) | ImportError::Sealed(_)) => ErrorCode::Invalid,
             Self::Home(_)
+            | Self::Backup(_)
             | Self::Export(_)
             | Self::Import(_)
             | Self::Store(_)

@@ -1,0 +1,90 @@
+"""A home is backed up while a client logs, lost, and restored: as the same device, and as another."""
+
+import shutil
+import threading
+
+import mlflow
+import pytest
+from devices import until
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.runmesh_only
+
+
+def steps(device, run_id: str) -> set[int]:
+    return {point.step for point in MlflowClient(device.url).get_metric_history(run_id, "loss")}
+
+
+def test_a_backup_of_a_live_home_misses_nothing_and_is_restored_as_the_same_device(devices, tmp_path):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
+    client = MlflowClient(bob.url)
+    run_id = client.create_run("0", run_name="long").info.run_id
+    client.log_text(run_id, "x" * 100_000, "notes.txt")
+    logged, stop = [], threading.Event()
+
+    def log():
+        for step in range(100_000):
+            if stop.is_set():
+                return
+            client.log_metric(run_id, "loss", 0.5, step=step)
+            logged.append(step)
+
+    logging = threading.Thread(target=log)
+    logging.start()
+    until(lambda: len(logged) > 100, "the client logs")
+    acknowledged = len(logged)
+    folder, file = tmp_path / "copies", tmp_path / "copy.tar"
+    bob.ask("backup", f"{folder}/")
+    bob.ask("backup", str(file))
+    until(lambda: len(logged) > acknowledged + 100, "the client logs on")
+    stop.set()
+    logging.join()
+    again = bob.ask("backup", str(folder))
+    assert again["blobs_there"] == 1
+    assert bob.run("backup", str(file)).returncode == 5
+
+    # Bob tells Ann of all of it, and its disk breaks.
+    bob.ask("sync", "--wait")
+    bob.down()
+    shutil.rmtree(bob.home)
+    assert bob.run("restore", str(file)).returncode == 2
+    restored = bob.ask("restore", str(file), "--same-device")
+    assert restored["complete"] and restored["device"] == restored["backup_of"]["id"] and restored["blobs"] == 1
+    assert bob.run("restore", str(file), "--same-device").returncode == 5
+    bob.up()
+    assert set(range(acknowledged)) <= steps(bob, run_id)
+    assert MlflowClient(bob.url).list_artifacts(run_id)[0].path == "notes.txt"
+    until(lambda: steps(bob, run_id) == set(logged), "what Bob had sent to Ann comes back")
+    MlflowClient(bob.url).log_metric(run_id, "loss", 0.5, step=1_000_000)
+    until(lambda: 1_000_000 in steps(ann, run_id), "Ann hears of what Bob logs now")
+    for device in (ann, bob):
+        assert device.ask("audit", "verify")["wrong"] == []
+        assert not [text for text in device.ask("status")["warnings"] if "does not sync" in text]
+
+
+def test_a_lost_laptop_is_succeeded_by_a_new_device_with_the_recovery_ticket(devices, tmp_path):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    mlflow.set_tracking_uri(ann.url)
+    with mlflow.start_run(experiment_id="0") as run:
+        mlflow.log_metric("loss", 0.5, step=1)
+    bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
+    bob.ask("sync", "--wait")
+    recovery = ann.ask("recovery")["ticket"]
+    ann.ask("backup", str(tmp_path / "ann.tar"))
+    was = ann.ask("status")["device"]["id"]
+    ann.down()
+
+    new = devices("new")
+    wrong = new.run("restore", str(tmp_path / "ann.tar"), "--ticket", "runmeshx")
+    assert wrong.returncode == 2
+    restored = new.ask("restore", str(tmp_path / "ann.tar"), "--ticket", recovery)
+    assert restored["device"] != was and restored["runs"] == 1
+    new.up()
+    MlflowClient(new.url).log_metric(run.info.run_id, "loss", 0.25, step=2)
+    until(lambda: steps(bob, run.info.run_id) == {1, 2}, "Bob takes what the new device wrote")
+    # It is senior to the founder, which it replaces.
+    new.ask("remove", was[:12])
+    members = bob.ask("members")
+    until(lambda: [one["device"]["id"] for one in bob.ask("members")["former"]] == [was], "the laptop is out")
+    assert restored["device"] in [one["device"]["id"] for one in members["members"]]
