@@ -137,6 +137,9 @@ pub(crate) enum Command {
         #[arg(long)]
         rebuild: bool,
     },
+    /// Have systemd keep the daemon of this home running
+    #[command(subcommand)]
+    Service(ServiceAsked),
     /// Print the token that clients need where one is needed (MLFLOW_TRACKING_TOKEN)
     Token,
     /// Print the completions of a shell
@@ -343,9 +346,6 @@ pub(crate) enum AuditAsked {
     },
 }
 
-    /// Which blobs to put in: all, small (up to the size that is fetched unasked) or none
-    #[arg(long, value_name = "WHICH", default_value = "all")]
-    pub(crate) with_blobs: BlobsArg,
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Export {
     /// The file to write
@@ -359,6 +359,9 @@ pub(crate) struct Export {
     /// Start where an earlier bundle ended, or at a date, as in 2026-11-20 or 2026-11-20T18:00
     #[arg(long, value_name = "BUNDLE|DATE")]
     pub(crate) since: Option<String>,
+    /// Which blobs to put in: all, small (up to the size that is fetched unasked) or none
+    #[arg(long, value_name = "WHICH", default_value = "all")]
+    pub(crate) with_blobs: BlobsArg,
     /// Encrypt it, to the members or to the one it is for
     #[arg(long)]
     pub(crate) encrypt: bool,
@@ -384,9 +387,6 @@ impl From<BlobsArg> for BundleBlobs {
     }
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Job {
-    /// The folder to leave the bundle in
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceAsked {
     /// Write the unit, and start it where systemd runs
@@ -414,6 +414,9 @@ pub(crate) struct Restore {
     pub(crate) ticket: Option<String>,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Job {
+    /// The folder to leave the bundle in
     #[arg(long, value_name = "FOLDER")]
     pub(crate) bundle: PathBuf,
     /// A file with a ticket of many uses [default: runmesh.ticket in the folder]

@@ -84,14 +84,15 @@ impl CliError {
                 HomeError::InUse { .. } | HomeError::TooNew { .. },
             ))
             | Self::Daemon(DaemonError::PortInUse { .. })
+            | Self::HomeRuns { .. }
             | Self::Exists { .. }
-            | Self::UnsafePath { .. } => 5,
             | Self::Backup(
                 BackupError::NotEmpty { .. }
                 | BackupError::TooNew { .. }
                 | BackupError::OtherWorkspace
                 | BackupError::Refused(_),
             )
+            | Self::UnsafePath { .. } => 5,
             Self::Api(error) => match error.code {
                 ErrorCode::NotFound => 4,
                 ErrorCode::Refused | ErrorCode::Unauthorized => 5,
@@ -111,6 +112,7 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDaemon { .. } => "start one with `runmesh up`",
+            Self::HomeRuns { .. } => "stop it first: `runmesh down`",
             Self::Api(error) => return error.hint.clone(),
             Self::Ask { .. } => "see whether it is busy or hangs: `runmesh status`",
             Self::Answer { .. } => {

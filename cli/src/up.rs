@@ -1,7 +1,7 @@
 //! `runmesh up` and `runmesh down`: starts and stops the daemon of a home.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use runmesh_daemon::home::{self, Home};
 use crate::args::Up;
 use crate::client::{Client, reachable};
 use crate::error::CliError;
+use crate::log;
 use crate::screen::{Screen, Tone};
 use crate::text::clean;
 
@@ -166,17 +167,13 @@ fn leave_session() {
 
 /// Starts the daemon in the background, and waits until it answers.
 fn detach(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), CliError> {
-    let folder = home.join("log");
-    let path = folder.join("daemon.log");
+    let path = log::path_in(home);
     let file = |doing| {
         let path = path.clone();
         move |source| CliError::File { doing, path, source }
     };
-    private_dir(&folder).map_err(file("make"))?;
-    if fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LOG_BYTES) {
-        fs::rename(&path, folder.join("daemon.log.1")).map_err(file("move"))?;
-    }
-    let log = OpenOptions::new().create(true).append(true).open(&path).map_err(file("write"))?;
+    private_dir(&home.join("log")).map_err(file("make"))?;
+    let log = log::append_to(&path).map_err(file("write"))?;
     let from = log.metadata().map_err(file("read"))?.len();
     let mut command = program(home)?;
     let log_for_errors = log.try_clone().map_err(file("write"))?;

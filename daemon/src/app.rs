@@ -8,7 +8,9 @@ use runmesh_core::rows::ArtifactRow;
 use crate::blobs::{BlobError, Fetcher, NotFetched, Surroundings, Wanted};
 use crate::config::Config;
 use crate::device::Device;
+use crate::figures::Figures;
 use crate::home::{Home, HomeError};
+use crate::http::Lags;
 use crate::mesh::{EndpointError, MembershipNow, Mesh};
 use crate::workspace::{OpenError, Workspace};
 
@@ -19,6 +21,10 @@ pub struct App {
     pub workspace: Workspace,
     /// Fetches blobs that are not here.
     pub fetcher: Fetcher,
+    /// What takes long to count.
+    pub figures: Figures,
+    /// Since when entries of peers are missing.
+    pub lags: Lags,
     device: Arc<Device>,
     members: MembershipNow,
     mesh: OnceLock<Mesh>,
@@ -61,6 +67,8 @@ impl App {
         let surroundings = surroundings(&device, &workspace, &members);
         Self {
             fetcher: Fetcher::new(device.blobs.clone(), device.config.blobs, surroundings),
+            figures: Figures::default(),
+            lags: Lags::default(),
             workspace,
             device,
             members,

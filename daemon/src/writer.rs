@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::queue::{Queue, Received};
 use self::space::Space;
 
+pub(crate) mod commit_times;
 mod queue;
 mod space;
 
@@ -347,16 +348,16 @@ impl Desk<'_> {
             refuse(replies, &full);
             return Ok(after);
         }
-        let answers = match round.write(now(), actions) {
         let started = Instant::now();
+        let answers = match round.write(now(), actions) {
             Ok(answers) => answers,
             Err(error) => {
                 self.failed = replies;
                 return Err(error);
             }
         };
-        // Before any reply: who hears one and then reads must find what it says.
         commit_times::note(started.elapsed());
+        // Before any reply: who hears one and then reads must find what it says.
         self.unpublished.store(true, Ordering::Release);
         for (reply, answer) in replies.into_iter().zip(answers) {
             // Who asked may have gone; the write stands.

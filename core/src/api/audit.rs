@@ -7,6 +7,7 @@ use crate::ids::DeviceId;
 
 /// `POST audit`: a page of what was done, newest first. Of `run` and `model` at most one is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditQuery {
     /// Only what was done to this run: its id, or the start of it.
     #[serde(default)]
@@ -27,6 +28,7 @@ pub struct AuditQuery {
 
 /// A page of the audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditPage {
     /// What was done, newest first. May be empty though there is a cursor.
     pub lines: Vec<AuditLine>,
@@ -36,6 +38,7 @@ pub struct AuditPage {
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditLine {
     /// When its entry was sealed, in milliseconds since 1970, by its device's clock.
     pub at_ms: u64,
@@ -70,6 +73,7 @@ pub struct AuditLine {
 
 /// The answer to `POST audit/verify`, and what a file that was exported comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditReport {
     /// Journals.
     pub journals: u64,
@@ -87,6 +91,7 @@ pub struct AuditReport {
 
 /// The first entry of a journal with which something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditFlaw {
     /// The device whose journal it is.
     pub device: DeviceId,

@@ -98,13 +98,14 @@ fn verify_list(
     let before = first.filter(|_| list.aside).map_or(Tip::START.hash, |placed| placed.previous);
     let mut tail = Tip { count: list.first, hash: before };
     while tail.count < list.until {
-        let (mut entries, mut bytes, mut flaw) = (Vec::new(), 0, None);
+        let (mut entries, mut links, mut bytes, mut flaw) = (Vec::new(), Vec::new(), 0, None);
         for number in tail.count..list.until {
             let Some(placed) = snapshot.placed(list, number)? else {
                 flaw = wrong(number, Flaw::Missing { journal, number });
                 break;
             };
             bytes += placed.stored.len();
+            links.push(placed.previous);
             match UnverifiedEntry::decode(journal, number, &placed.stored) {
                 Ok(entry) => entries.push(entry),
                 Err(error) => {
@@ -123,6 +124,12 @@ fn verify_list(
             verified.bytes += entry.stored().len() as u64;
             let redacted = entry.operations().iter().filter(|one| one.document().is_none());
             verified.redacted += redacted.count() as u64;
+        }
+        // Peers are told the link that is kept beside the entry.
+        let other = good.iter().zip(&links).find(|(entry, link)| entry.header().previous != **link);
+        if let Some((entry, _)) = other {
+            let number = entry.header().number;
+            return Ok(wrong(number, EntryError::BrokenChain { journal, number }.into()));
         }
         tail = good.last().map_or(tail, crate::entry::Entry::tip);
         if let Some(bad) = bad {

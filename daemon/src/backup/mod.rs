@@ -129,7 +129,7 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// The ticket is of another workspace.
-    #[error("the ticket is of another workspace than the backup")]
+    #[error("the ticket is of a workspace that is not in the backup")]
     OtherWorkspace,
     /// The ticket lets nobody in any more, as far as the backup knows.
     #[error("the ticket does not let this device in")]

@@ -19,6 +19,7 @@ use super::{BackupError, FORMAT, Head, KEY, failed};
 use crate::config::{Config, ConfigError};
 use crate::home::Home;
 use crate::now;
+use crate::places::{PlaceName, Places};
 use crate::workspace::{device_of, files as store_files, start};
 
 /// As what a home goes on.
@@ -26,8 +27,18 @@ use crate::workspace::{device_of, files as store_files, start};
 pub enum As {
     /// As the device that was backed up.
     SameDevice,
-    /// As a new device, which joins by a ticket of the workspace that was in use.
+    /// As a new device, which joins by a ticket the workspace that this is of.
     NewDevice(Box<Ticket>),
+}
+
+impl As {
+    /// The workspace that is in use then.
+    fn workspace(&self, head: &Head) -> WorkspaceId {
+        match self {
+            Self::SameDevice => head.workspace,
+            Self::NewDevice(ticket) => ticket.workspace,
+        }
+    }
 }
 
 /// What came of restoring.
@@ -139,8 +150,9 @@ fn take(from: &Path, folder: &Path, how: &As) -> Result<Taken, BackupError> {
         return Err(BackupError::TooNew { version: head.version });
     }
     let mut left_behind = Vec::new();
+    let used = how.workspace(&head);
     for id in stores {
-        if matches!(how, As::NewDevice(_)) && id != head.workspace {
+        if matches!(how, As::NewDevice(_)) && id != used {
             let whole = folder.join("workspaces").join(id.to_string());
             fs::remove_dir_all(&whole).map_err(failed("remove", &whole))?;
             left_behind.push(id);
@@ -148,18 +160,17 @@ fn take(from: &Path, folder: &Path, how: &As) -> Result<Taken, BackupError> {
             workspaces.push(id);
         }
     }
-    if !workspaces.contains(&head.workspace) {
-        return Err(not_one());
+    if !workspaces.contains(&used) {
+        return Err(match how {
+            As::SameDevice => not_one(),
+            As::NewDevice(_) => BackupError::OtherWorkspace,
+        });
     }
     Ok(Taken { head, workspaces, left_behind, blobs, blobs_bad, complete })
 }
 
 fn go_on(folder: &Path, how: &As, taken: Taken) -> Result<Restored, BackupError> {
-    if let As::NewDevice(ticket) = how
-        && ticket.workspace != taken.head.workspace
-    {
-        return Err(BackupError::OtherWorkspace);
-    }
+    let used = how.workspace(&taken.head);
     if matches!(how, As::NewDevice(_)) {
         Home::make_device_key(folder)?;
     }
@@ -191,7 +202,7 @@ fn go_on(folder: &Path, how: &As, taken: Taken) -> Result<Restored, BackupError>
         let files = store_files(&home.workspace_dir(id)?, true)?;
         let incarnation = Incarnation::new(rand::random());
         let store = Store::go_on(files, start(&home), incarnation, how, now())?;
-        if *id == restored.head.workspace {
+        if *id == used {
             let snapshot = store.reader().snapshot()?;
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
             let verified = audit::verify(&snapshot, *id, threads)?;
@@ -201,7 +212,14 @@ fn go_on(folder: &Path, how: &As, taken: Taken) -> Result<Restored, BackupError>
             refuse_if_out(&snapshot.membership()?, &device)?;
         }
     }
-    home.set_current_workspace(&restored.head.workspace)?;
+    if matches!(how, As::NewDevice(_)) {
+        let places = home.places()?;
+        let name = places.and_then(|places| {
+            let place = places.all().iter().find(|place| place.id == used);
+            place.map(|place| place.name.clone())
+        });
+        home.set_places(&Places::one(used, name.unwrap_or_else(|| PlaceName::like("workspace"))))?;
+    }
     Ok(restored)
 }
 

@@ -10,53 +10,55 @@ use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use runmesh_core::ids::WorkspaceId;
-use runmesh_core::store::{Snapshot, Store, StoreError};
+use runmesh_core::store::{Snapshot, StoreError};
 
 use super::{
     BackupError, COMPLETE, FORMAT, HEAD, Head, OWN_FILES, STORE, WORKSPACE_FILES, failed, files,
 };
 use crate::app::App;
 use crate::now;
-use crate::workspace::{OpenError, device_of, files as store_files, start};
+use crate::workspace::{OpenError, device_of};
 
 /// A backup that is about to be written.
 pub(crate) struct Backup {
     app: Arc<App>,
     head: Head,
-    snapshot: Snapshot,
+    snapshots: Vec<(WorkspaceId, Snapshot)>,
 }
 
 impl Backup {
     /// Takes the moment: all that was acknowledged before this is called will be in it.
     pub(crate) async fn begin(app: &Arc<App>) -> Result<Self, BackupError> {
-        app.workspace.seal().await?;
-        let snapshot = app.workspace.fresh().await?;
+        let mut workspaces = vec![app.workspace.clone()];
+        if let Some(all) = app.workspaces() {
+            workspaces = all.all().iter().map(|space| space.app.workspace.clone()).collect();
+        }
+        let mut snapshots = Vec::new();
+        for workspace in workspaces {
+            workspace.seal().await?;
+            snapshots.push((workspace.id(), workspace.fresh().await?));
+        }
+        let current = app.home.places()?.map(|places| places.current().id);
         let head = Head {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: device_of(&app.home),
             name: app.config.name.clone(),
-            workspace: app.workspace.id(),
+            workspace: current.unwrap_or_else(|| app.workspace.id()),
             made_ms: now().0,
         };
-        Ok(Self { app: Arc::clone(app), head, snapshot })
+        Ok(Self { app: Arc::clone(app), head, snapshots })
     }
 
     /// Writes it as a tar file. Blocks, so it runs on a thread of its own.
     pub(crate) fn write(self, out: impl Write) -> Result<(), BackupError> {
-        let Self { app, head, snapshot } = self;
+        let Self { app, head, snapshots } = self;
         let home = app.home.path();
         let mut tar = Tar { out: tar::Builder::new(out), made_ms: head.made_ms };
         let text = serde_json::to_vec_pretty(&head).expect("a head is plain data");
         tar.put(Path::new(HEAD), text.len() as u64, &text[..])?;
-        tar.put_ground(home, &head.workspace, &snapshot)?;
-        // What the original overwrites from here on need not be kept for us.
-        drop(snapshot);
-        for id in other_workspaces(home, &head.workspace)? {
-            let folder = home.join("workspaces").join(id.to_string());
-            let mut store = Store::open(store_files(&folder, false)?, start(&app.home))?;
-            store.seal(now())?;
-            let snapshot = store.reader().snapshot()?;
+        // Each is let go when it is copied: what the original overwrites need not be kept longer.
+        for (id, snapshot) in snapshots {
             tar.put_ground(home, &id, &snapshot)?;
         }
         for name in OWN_FILES {
@@ -73,22 +75,6 @@ impl Backup {
         tar.put(Path::new(COMPLETE), 0, io::empty())?;
         Ok(tar.out.into_inner()?.flush()?)
     }
-}
-
-/// The workspaces of a home that are not in use.
-fn other_workspaces(home: &Path, used: &WorkspaceId) -> Result<Vec<WorkspaceId>, BackupError> {
-    let mut found = Vec::new();
-    for folder in list(&home.join("workspaces"))? {
-        let name = folder.file_name().and_then(|name| name.to_str());
-        let id = name.and_then(|name| name.parse::<WorkspaceId>().ok());
-        // Of one that this device did not get into, the folder may be all there is.
-        if let Some(id) = id.filter(|id| id != used)
-            && folder.join(STORE).is_file()
-        {
-            found.push(id);
-        }
-    }
-    Ok(found)
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, BackupError> {

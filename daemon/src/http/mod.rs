@@ -2,6 +2,7 @@
 
 mod drain;
 mod guard;
+mod metrics;
 pub(crate) mod mlflow;
 mod native;
 mod page;
@@ -17,6 +18,7 @@ use axum::serve::ListenerExt;
 use runmesh_core::action::Action;
 use tokio::net::TcpListener;
 
+pub use self::metrics::Lags;
 use crate::app::App;
 use crate::workspaces::Workspaces;
 
@@ -25,7 +27,7 @@ pub fn router(app: Arc<App>) -> Router {
     let check_token = from_fn_with_state(Arc::clone(app.device()), guard::check_token);
     let check_origin = from_fn_with_state(Arc::clone(app.device()), guard::check_origin);
     Router::new()
-        .merge(mlflow::routes().layer(check_token))
+        .merge(mlflow::routes().merge(metrics::routes()).layer(check_token))
         .merge(native::routes(&app))
         .merge(page::routes())
         .method_not_allowed_fallback(mlflow::method_not_allowed)

@@ -107,8 +107,8 @@ fn what_was_done_is_said_in_words_with_who_did_it() {
         told,
         [
             "created run \"run 01010101010101010101010101010101\" in \"fraud\"".to_owned(),
-            "set user to \"ann\"".to_owned(),
             "set status to \"RUNNING\"".to_owned(),
+            "set user to \"ann\"".to_owned(),
             "set param lr to \"0.1\"".to_owned(),
             "set tag kind to \"test\"".to_owned(),
             "set tag step to \"2\"".to_owned(),
@@ -293,7 +293,7 @@ fn a_file_with_entries_of_a_stranger_does_not_pass() {
     let stranger =
         ActKind::join(&key(99), &ann.store.workspace(), &device_id(9), "mallory".to_owned());
     let mut mallory = Device::born(9, ann.store.workspace(), stranger);
-    mallory.run(9, ExperimentId::DEFAULT);
+    mallory.experiment("hers");
     mallory.store.seal(NOW).unwrap();
     let (ours, theirs) = (ann.contents().vector, mallory.contents().vector);
     let mut until = ours;

@@ -57,11 +57,11 @@ pub(in crate::http) enum Error {
         .changes.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )]
     SignatureChanged { name: String, previous: String, changes: Vec<String> },
-    #[error("nothing is in conflict that is called {0:?}, or has that key")]
     #[error("no device is called {0:?}, or more than one is")]
     NoSuchDevice(String),
     #[error(transparent)]
     BadCursor(#[from] BadCursor),
+    #[error("nothing is in conflict that is called {0:?}, or has that key")]
     NoSuchConflict(String),
     #[error("several conflicts are called {0:?}")]
     ConflictAmbiguous(String),
@@ -140,10 +140,10 @@ impl Error {
             Self::NoSuchRoute
             | Self::NoSuchRun(_)
             | Self::Ambiguous { .. }
+            | Self::NoSuchDevice(_)
             | Self::NoSuchConflict(_)
             | Self::ConflictAmbiguous(_)
             | Self::NoSuchExperiment(_)
-            | Self::NoSuchDevice(_)
             | Self::NoModel { .. }
             | Self::NoSuchModelFile { .. }
             | Self::NoSuchLoggedModel(_)
@@ -177,10 +177,10 @@ impl Error {
             Self::Unauthorized => ErrorCode::Unauthorized,
             Self::NotSettled(NotSettled::Store(_)) => ErrorCode::Internal,
             Self::Invalid(_)
+            | Self::BadCursor(_)
             | Self::NotSettled(_)
             | Self::TooMany { .. }
             | Self::TooLong { .. }
-            | Self::BadCursor(_)
             | Self::Empty { .. }
             | Self::NotAColumn(_)
             | Self::NotARun(_)

@@ -9,13 +9,14 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::api::{
-    Artifact, BundleReport, Columns, ConflictInfo, Conflicts, CreateWorkspace, Curve, CurveQuery,
-    Diagnosis, ErrorBody, Experiment, ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery,
-    Groups, Invitation, InviteRequest, JoinRequest, Joined, LoggedModelDetails, Members,
-    ModelDetails, ModelVersion, Named, NewExperiment, Peer, PromoteModel, ROOT, RecoveryTicket,
-    RegisterModel, RegisteredModel, RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict,
-    ResolveModel, RevokeRequest, RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status,
-    SyncReport, SyncRequest, TablePage, TableQuery, UseWorkspace, ViewUpdate, WorkspaceInfo,
+    Artifact, AuditPage, AuditQuery, AuditReport, BundleReport, Columns, ConflictInfo, Conflicts,
+    CreateWorkspace, Curve, CurveQuery, Diagnosis, ErrorBody, Experiment, ExperimentUpdate,
+    ExportRequest, FoundRuns, GroupQuery, Groups, Invitation, InviteRequest, JoinRequest, Joined,
+    LoggedModelDetails, Members, ModelDetails, ModelVersion, Named, NewExperiment, Peer,
+    PromoteModel, ROOT, RecoveryTicket, RegisterModel, RegisteredModel, RemoveRequest,
+    RenameRequest, RenameWorkspace, ResolveConflict, ResolveModel, RevokeRequest, RoleRequest,
+    RunDetails, RunSearch, RunsUpdate, SavedView, Status, SyncReport, SyncRequest, TablePage,
+    TableQuery, UseWorkspace, ViewUpdate, WorkspaceInfo,
 };
 use runmesh_core::ids::DeviceId;
 use utoipa::openapi::path::{
@@ -215,6 +216,7 @@ fn workspace(api: &mut Api) {
     api.get("/peers", "The other devices of the workspace.").answers_list_of::<Peer>();
     api.get("/members", "Who may do what, and who could join.").answers::<Members>();
     api.get("/events", "An event whenever there may be something new.").answers_events();
+    api.post("/audit", "What was done, newest first.").body::<AuditQuery>().answers::<AuditPage>();
     api.get("/conflicts", "What devices set differently while apart.").answers::<Conflicts>();
     api.post("/conflicts/resolve", "Takes one of the values.")
         .body::<ResolveConflict>()
@@ -329,6 +331,10 @@ fn device(api: &mut Api) {
         .managed()
         .body::<RenameWorkspace>()
         .answers::<WorkspaceInfo>();
+    api.post("/audit/verify", "Verifies every entry that is here.")
+        .managed()
+        .answers::<AuditReport>();
+    api.post("/backup", "Copies the home, as a tar file.").managed().answers_bytes();
     api.post("/sync", "Waits until all connected devices hold the same.")
         .managed()
         .body::<SyncRequest>()

@@ -1,28 +1,25 @@
 //! How this device is doing.
 
-use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use runmesh_core::api::{BlobStatus, DiskStatus, Named, PLACES, Peer, Status, Traffic};
-use runmesh_core::entry::UnverifiedEntry;
-use runmesh_core::ids::JournalId;
+use runmesh_core::api::{Named, PLACES, Peer, Status, Traffic};
 use runmesh_core::store::Snapshot;
 
 use super::error::Error;
 use super::query;
 use super::workspaces::place_of;
 use crate::app::App;
+use crate::clocks;
+use crate::figures::{Counted, Figures};
 use crate::mesh::{Mesh, PeerStatus};
 use crate::workspace::device_of;
 
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, Error> {
-    query(&app, |app, snapshot| {
+    let Counted { blobs, disk } = Figures::of(&app).await;
+    query(&app, move |app, snapshot| {
         let (counts, vector) = (snapshot.counts()?, snapshot.vector()?);
         let membership = snapshot.membership()?;
         let (device, workspace) = (device_of(&app.home), app.workspace.id());
@@ -45,8 +42,8 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
             entries: vector.entries(),
             unsealed_edits: app.workspace.unsealed_edits(),
             waiting_changes: counts.waiting_changes,
-            blobs: blobs(app, snapshot)?,
-            disk: disk(app, snapshot)?,
+            blobs,
+            disk,
             traffic: traffic(app),
             peers: peers(app),
             warnings: warnings(app, snapshot)?,
@@ -97,77 +94,7 @@ fn warnings(app: &App, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
         warnings
             .extend(stuck.map(|stuck| format!("with {name}, a journal does not sync: {stuck}")));
     }
-    for info in snapshot.journals()? {
-        let last = info.tip.count.saturating_sub(1);
-        let stored = snapshot.entries(&info.journal, last, 1)?.pop();
-        let entry = stored.and_then(|bytes| decode(&info.journal, last, &bytes));
-        warnings.extend(entry.and_then(|entry| ahead(&entry)));
-    }
+    let (own, members) = (device_of(&app.home), snapshot.membership()?);
+    warnings.extend(clocks::warnings(&own, &members, &snapshot.last_clocks()?, crate::now()));
     Ok(warnings)
-}
-
-/// An entry of our own store; the doctor is who tells what is wrong with one.
-fn decode(journal: &JournalId, number: u64, stored: &[u8]) -> Option<UnverifiedEntry> {
-    UnverifiedEntry::decode(*journal, number, stored).ok()
-}
-
-fn ahead(entry: &UnverifiedEntry) -> Option<String> {
-    let (clock, now) = (entry.clock(), crate::now());
-    let hours = clock.millis().saturating_sub(now.0) / 3_600_000;
-    let device = entry.journal().device.short();
-    let text = || format!("the clock of device {device} is {hours} hours ahead; set it right");
-    clock.is_too_far_ahead(now).then(text)
-}
-
-fn blobs(app: &App, snapshot: &Snapshot) -> Result<BlobStatus, Error> {
-    let usage = app.blobs.usage()?;
-    let mut status = BlobStatus { held: usage.blobs, bytes: usage.bytes, queued: 0, elsewhere: 0 };
-    let mut seen = HashSet::new();
-    for (_, row) in snapshot.all_artifacts()? {
-        if !seen.insert(row.blob) || app.blobs.has(&row.blob)? {
-            continue;
-        }
-        match app.config.blobs.wants(row.size) {
-            true => status.queued += 1,
-            false => status.elsewhere += 1,
-        }
-    }
-    Ok(status)
-}
-
-fn disk(app: &App, snapshot: &Snapshot) -> Result<DiskStatus, Error> {
-    let home = app.home.path();
-    let workspace = home.join("workspaces").join(app.workspace.id().to_string());
-    let size = |path: &Path| size_of(path).map_err(Error::Disk);
-    Ok(DiskStatus {
-        store_bytes: size(&workspace)?,
-        journal_bytes: snapshot.journals()?.iter().map(|journal| journal.bytes).sum(),
-        blob_bytes: size(&app.home.blobs_dir())?,
-        free_bytes: fs4::available_space(home).map_err(Error::Disk)?,
-    })
-}
-
-/// What a folder and all in it take on disk. Files that go away meanwhile take nothing.
-fn size_of(path: &Path) -> io::Result<u64> {
-    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let mut total = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        match entry.metadata() {
-            Ok(meta) if meta.is_dir() => total += size_of(&entry.path())?,
-            Ok(meta) => total += size_on_disk(&meta),
-            Err(error) if gone(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(total)
-}
-
-/// What a file takes on disk: a store's file may have holes.
-fn size_on_disk(meta: &fs::Metadata) -> u64 {
-    #[cfg(unix)]
-    let bytes = std::os::unix::fs::MetadataExt::blocks(meta) * 512;
-    #[cfg(not(unix))]
-    let bytes = meta.len();
-    bytes
 }
