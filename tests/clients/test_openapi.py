@@ -120,6 +120,8 @@ def test_answers_are_what_the_description_says(described, devices):
     check("get", "/members")
     check("get", "/recovery")
     check("get", "/doctor")
+    assert check("post", "/audit", {"run": run})["lines"]
+    check("post", "/audit/verify")
 
     bob = devices("bob").up()
     bob.ask("join", "--leave-behind", invitation["ticket"])

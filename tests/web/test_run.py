@@ -127,3 +127,15 @@ def test_a_run_that_is_not_here_says_so(browser, logged):
     browser.may_be_refused = True
     browser.page.goto(f"{logged.url}/#/experiments/1/runs/{'0' * 32}")
     browser.page.wait_for_selector(".failure")
+
+
+def test_who_wrote_a_run_is_shown_with_what_they_did(browser, logged, shots):
+    page = browser.open(logged.hash("fraud", "trial 3"))
+    wrote = page.get_by_label("Who wrote it")
+    wrote.get_by_text("laptop").first.wait_for()
+    assert wrote.get_by_text("signed", exact=True).count() == 1
+    wrote.get_by_text("What was done").click()
+    wrote.locator(".history li").first.wait_for()
+    wrote.scroll_into_view_if_needed()
+    page.screenshot(path=shots / "audit-light.png")
+    assert browser.axe() == []

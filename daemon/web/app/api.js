@@ -62,6 +62,8 @@ import { signal } from "./ui.js";
  *   blob_bytes: number, blobs_new: number, blobs_bad: string[], missing: { device: string, from: number, until: number }[],
  *   stuck: { device: string, why: string }[], broken: string | null }} BundleReport */
 /** @typedef {{ name: string, workspace: Named, current: boolean, runs: number, connected: number }} Workspace */
+/** @typedef {{ at_ms: number, device: Named, entry: number, hash: string, place: number, kind: string, document: string, name: string,
+ *   said: string[], more?: number, void?: string, broken?: string }} AuditLine */
 /** @typedef {Record<string, any>} Status */
 
 /** Where this workspace is: a device may hold several, each below a path of its own. */
@@ -216,6 +218,8 @@ export const api = {
   conflicts: () => get("conflicts"),
   /** @param {{ what: string, take: string, verbatim?: boolean, note?: string }} wanted @returns {Promise<Conflict>} */
   resolveConflict: (wanted) => post("conflicts/resolve", wanted),
+  /** @param {{ run?: string, model?: string, limit: number, cursor?: string }} wanted @returns {Promise<{ lines: AuditLine[], cursor: string | null }>} */
+  audit: (wanted) => post("audit", wanted),
   /** The answer's body is the bundle. @param {BundleWanted} wanted */
   exportBundle: (wanted) => send("bundle/export", { method: "POST", body: JSON.stringify(wanted) }),
   /** @param {Blob} bundle @returns {Promise<BundleReport>} */

@@ -5,6 +5,7 @@ import { moment } from "../format.js";
 import { href } from "../route.js";
 import { attempt, tell, tick } from "../state.js";
 import { cls, html, useState } from "../ui.js";
+import { Audit } from "../parts/audit.js";
 import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { Dialog, Menu, MenuItem } from "../parts/dialog.js";
 import { Pairs } from "../parts/facts.js";
@@ -40,6 +41,7 @@ export function ModelPage({ name }) {
         <div class="column">
           ${model.description && html`<section class="card" aria-label="Note"><header><h2>Note</h2></header><${Markdown} text=${model.description} /></section>`}
           <${History} history=${model.history} />
+          <${Audit} of=${{ model: model.name }} />
           ${Object.keys(model.tags).length > 0 && html`<${Pairs} title="Tags" pairs=${Object.entries(model.tags)} />`}
         </div>
       </div>

@@ -9,6 +9,7 @@ import { html, useEffect, useState } from "../ui.js";
 import { RunCurves } from "../charts/run-curves.js";
 import { Sparkline } from "../charts/sparkline.js";
 import { Artifacts } from "../parts/artifacts.js";
+import { Audit } from "../parts/audit.js";
 import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { setDeleted } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
@@ -101,7 +102,7 @@ function Head({ run }) {
         ${!deleted && html`<button onClick=${rename}><${Icon} name="edit" />Rename</button>`}
         <${Menu} label="More" face=${html`<${Icon} name="more" />`} class="square" end>
           ${!deleted && html`<${MenuItem} icon="tag" onClick=${tag}>Set a tag<//>`}
-          ${!deleted && html`<${MenuItem} icon="pin" onClick=${() => setRegistering(true)}>Register a model<//>`}
+          ${!deleted && html`<${MenuItem} icon="plus" onClick=${() => setRegistering(true)}>Register a model<//>`}
           <${MenuItem} icon="copy" onClick=${() => copy(run.id)}>Copy the run's id<//>
           ${deleted
             ? html`<${MenuItem} icon="restore" onClick=${() => setDeleted([run.id], false)}>Restore<//>`
@@ -151,6 +152,7 @@ function Overview({ run, models }) {
         <${LoggedModels} models=${models} />
         <${Facts.Code} run=${run} />
         <${Environment} run=${run} models=${models} />
+        <${Audit} of=${{ run: run.id }} />
         <${Facts.Datasets} run=${run} />
         <${Pairs} title="Tags" pairs=${tags} none="No tags were set." onForget=${run.lifecycle === "active" ? forget : undefined} />
         ${system.length > 0 && html`<details class="card"><summary>Tags that clients set (${system.length})</summary><${Pairs} pairs=${system} /></details>`}
