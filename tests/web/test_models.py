@@ -1,6 +1,8 @@
 """The registry: a model is registered from its run, promoted, replaced and rolled back, with reasons."""
 
 import pytest
+from devices import until
+from mlflow import MlflowClient
 
 
 @pytest.fixture
@@ -62,3 +64,32 @@ def test_a_run_registers_its_model(open_browser, device, logged):
     page.get_by_role("button", name="Register", exact=True).click()
     page.wait_for_selector("h1 >> text=from the page")
     assert logged.client.get_model_version("from the page", "1").run_id == run
+
+
+def test_an_alias_that_two_devices_moved_is_settled_on_its_page(devices, open_browser, shots):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    client = MlflowClient(ann.url)
+    client.create_registered_model("net")
+    for _ in range(3):
+        client.create_model_version("net", "s3://bucket/net")
+    bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
+    bob.ask("sync", "--wait")
+    ann.down()
+    MlflowClient(bob.url).set_registered_model_alias("net", "champion", "2")
+    bob.down(), ann.up()
+    client.set_registered_model_alias("net", "champion", "3")
+    bob.up()
+    until(lambda: len(ann.ask("conflicts")["conflicts"]) == 1, "ann knows of it")
+
+    browser = open_browser(ann.url)
+    page = browser.page
+    page.goto(f"{ann.url}/#/models/net")
+    conflict = page.get_by_role("region", name="Conflicts")
+    conflict.get_by_text("alias champion").wait_for()
+    page.screenshot(path=shots / "model-conflict-light.png")
+    assert browser.axe() == []
+    conflict.locator(".choice", has_text="bob").get_by_role("button").click()
+    conflict.wait_for(state="detached")
+    for device in (ann, bob):
+        client = MlflowClient(device.url)
+        until(lambda: client.get_model_version_by_alias("net", "champion").version in (2, "2"), "bob's counts everywhere")

@@ -30,7 +30,7 @@ export function ModelPage({ name }) {
       <header class="run-head">
         <nav aria-label="Where this is"><a href="#/models">Models</a></nav>
         <div class="run-title"><h1><bdi>${model.name}</bdi></h1>
-          ${Object.entries(model.stages).map(([stage, label]) => html`<span class=${cls("badge", stage === "Production" && "good")}>${stage.toLowerCase()}: ${labelOf(label)}</span>`)}</div>
+          ${Object.entries(model.stages).filter(([stage]) => stage !== "None").map(([stage, label]) => html`<span class=${cls("badge", stage === "Production" && "good")}>${stage.toLowerCase()}: ${labelOf(label)}</span>`)}</div>
       </header>
       <${Disputed} model=${model} />
       <div class="overview">
@@ -87,6 +87,8 @@ function Lineage({ version }) {
     html`<span>${labelOf(version)}</span>`,
     version.stage !== "None" && html`<span>${version.stage.toLowerCase()}</span>`,
   ].filter(Boolean);
+  // A version of which nothing else is known says so above.
+  if (steps.length < 2) return null;
   return html`<p class="lineage" title="Where it comes from">${steps.map((step, at) => html`${at > 0 && html`<${Icon} name="chevron" />`}${step}`)}</p>`;
 }
 
@@ -111,7 +113,9 @@ const History = ({ history }) => html`
 
 /** @param {{ model: import("../api.js").ModelDetails }} props */
 function Disputed({ model }) {
-  const { conflicts } = useConflicts((conflict) => conflict.kind !== "run" && conflict.kind !== "experiment" && conflict.name === model.name, `${model.name} ${JSON.stringify(model.conflicts)}`);
+  const isOfIt = (/** @type {import("../api.js").Conflict} */ { kind, name, document }) =>
+    (kind === "registered model" && name === model.name) || (kind === "model version" && model.all.some((version) => version.id === document));
+  const { conflicts } = useConflicts(isOfIt, `${model.name} ${JSON.stringify(model.conflicts)}`);
   if (!conflicts?.length) return null;
   return html`
     <section class="card disputed" aria-label="Conflicts">

@@ -37,7 +37,9 @@ const settle = (conflict, choice, said) => attempt(async () => {
 function placeOf(conflict) {
   if (conflict.kind === "run") return href(["experiments", "-", "runs", conflict.document]);
   if (conflict.kind === "experiment") return href(["experiments", conflict.document]);
-  return conflict.kind.includes("model") ? href(["models", conflict.name]) : null;
+  if (conflict.kind === "registered model") return href(["models", conflict.name]);
+  const version = conflict.kind === "model version" && conflict.name.match(/^(.*) version \d+$/);
+  return version ? href(["models", version[1]]) : null;
 }
 
 /** Of these any other value will do too: they are texts that people choose. @param {Conflict} conflict */
