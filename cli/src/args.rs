@@ -111,6 +111,18 @@ pub(crate) enum Command {
     /// List, get and put the files of a run
     #[command(subcommand)]
     Artifacts(Artifacts),
+    /// Keep the files of a run here, whatever the policy: fetch them, never free them
+    Pin {
+        /// A run's id or the start of it, RUN/PATH, or the hash of a blob
+        what: String,
+    },
+    /// Keep something no more than the policy says
+    Unpin {
+        /// What was pinned
+        what: String,
+    },
+    /// List what is pinned
+    Pins,
     /// Show what connected devices lack of each other, or wait until they lack nothing
     Sync(Sync),
     /// Keep several workspaces on this device: list, create, choose, rename
@@ -611,6 +623,14 @@ pub(crate) enum Artifacts {
         /// Replace files that are here already
         #[arg(long, short)]
         force: bool,
+    },
+    /// List which devices hold the files of a run
+    Where {
+        /// The run's id, or the start of it
+        run: String,
+        /// A file or folder; without one, everything
+        #[arg(default_value = "")]
+        path: String,
     },
     /// Copy a file or folder from here to a run
     Put {

@@ -6,15 +6,22 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use runmesh_core::api::Artifact;
+use runmesh_core::api::{Artifact, Transfers};
+use runmesh_core::ids::BlobHash;
 
 use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::{Screen, note};
 use crate::show::{artifact_table, url_part};
 use crate::text::{bytes, clean, count};
+
+/// How often to ask how far a transfer is.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Lists the files of a run.
 pub(crate) fn ls(
@@ -73,7 +80,7 @@ pub(crate) fn get(
             true => target.clone(),
             false => target.join(safe(below(&artifact.path, path))?),
         };
-        fetch(client, run, &artifact.path, &to, force, &progress)?;
+        fetch(client, run, artifact, &to, force, &progress)?;
         count_copied += 1;
     }
     progress.finish_and_clear();
@@ -105,11 +112,12 @@ fn safe(path: &str) -> Result<PathBuf, CliError> {
 fn fetch(
     client: &Client,
     run: &str,
-    path: &str,
+    artifact: &Artifact,
     to: &Path,
     force: bool,
     progress: &ProgressBar,
 ) -> Result<(), CliError> {
+    let path = artifact.path.as_str();
     if to.exists() && !force {
         return Err(CliError::Exists { path: to.to_owned() });
     }
@@ -121,7 +129,11 @@ fn fetch(
     };
     fs::create_dir_all(folder).map_err(file("make", folder))?;
     progress.set_message(clean(path));
-    let (size, bytes) = open(client, run, path)?;
+    let missing = artifact.file.as_ref().filter(|file| !file.here);
+    let (size, bytes) = match missing {
+        None => open(client, run, path)?,
+        Some(file) => while_fetched(client, &file.blob, progress, || open(client, run, path))?,
+    };
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(file("write in", folder))?;
     let copied = io::copy(&mut progress.wrap_read(bytes), &mut new).map_err(file("write", to))?;
     if size.is_some_and(|size| size != copied) {
@@ -131,6 +143,35 @@ fn fetch(
     readable_as_usual(new.as_file()).map_err(file("write", to))?;
     new.persist(to).map_err(|error| file("write", to)(error.error))?;
     Ok(())
+}
+
+/// Shows how far the daemon is with fetching a blob from its peers, while something waits for it.
+fn while_fetched<T>(
+    client: &Client,
+    blob: &BlobHash,
+    progress: &ProgressBar,
+    wait: impl FnOnce() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let before = progress.position();
+    let (done, is_done) = mpsc::channel::<()>();
+    let waited = thread::scope(|scope| {
+        scope.spawn(|| {
+            let is_done = is_done;
+            while is_done.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // What cannot be told now is told the next time.
+                let Ok(transfers) = client.get::<Transfers>("transfers", &[]) else { continue };
+                let ours = transfers.under_way.iter().find(|one| one.blob == *blob);
+                if let Some(one) = ours {
+                    progress.set_position(before + one.bytes_done);
+                }
+            }
+        });
+        let waited = wait();
+        drop(done);
+        waited
+    });
+    progress.set_position(before);
+    waited
 }
 
 /// Temporary files are their owner's alone; a file that was asked for is like any other.

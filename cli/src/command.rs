@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::{
-    artifacts, audit, backups, bundles, compare, conflicts, demo, doctor, job, members, models,
+    artifacts, audit, backups, blobs, bundles, compare, conflicts, demo, doctor, job, members, models,
     runs, service, show, status, tickets, up, workspaces,
 };
 
@@ -60,6 +60,12 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Artifacts(Artifacts::Get { run, path, output, force }) => {
             artifacts::get(&client()?, &run, &path, output, force, screen)
         }
+        Command::Artifacts(Artifacts::Where { run, path }) => {
+            blobs::holders(&client()?, &run, &path, screen)
+        }
+        Command::Pin { what } => blobs::pin(&client()?, what, screen),
+        Command::Unpin { what } => blobs::unpin(&client()?, what, screen),
+        Command::Pins => blobs::pins(&client()?, screen),
         Command::Artifacts(Artifacts::Put { run, local, path }) => {
             artifacts::put(&client()?, &run, &local, path, screen)
         }

@@ -4,6 +4,7 @@ mod args;
 mod artifacts;
 mod audit;
 mod backups;
+mod blobs;
 mod bundles;
 mod client;
 mod command;

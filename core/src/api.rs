@@ -5,6 +5,7 @@
 //! home's token (`Authorization: Bearer`), the rest is as open as the client protocols are.
 
 mod audit;
+mod blobs;
 mod bundles;
 mod conflicts;
 mod logged_models;
@@ -18,6 +19,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::audit::{AuditFlaw, AuditLine, AuditPage, AuditQuery, AuditReport};
+pub use self::blobs::{
+    CollectRequest, Collected, Held, Holder, KeptBlobs, KeptWhy, PinInfo, PinRequest, Transfer,
+    Transfers,
+};
 pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
 };

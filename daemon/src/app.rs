@@ -3,9 +3,10 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use runmesh_core::ids::{BlobHash, WorkspaceId};
 use runmesh_core::rows::ArtifactRow;
 
-use crate::blobs::{BlobError, Fetcher, NotFetched, Surroundings, Wanted};
+use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
 use crate::config::Config;
 use crate::device::Device;
 use crate::figures::Figures;
@@ -13,6 +14,7 @@ use crate::home::{Home, HomeError};
 use crate::http::Lags;
 use crate::mesh::{EndpointError, MembershipNow, Mesh};
 use crate::workspace::{OpenError, Workspace};
+use crate::writer::WriteError;
 
 /// One workspace of a running daemon. It is also the device that it is on, which its requests need
 /// as often: `app.home`, `app.blobs`, `app.config`.
@@ -98,6 +100,14 @@ impl App {
         file.ok_or(NotFetched::GivenUp { hash: row.blob })
     }
 
+    /// Notes durably that blobs that are here may be served in the workspace, and tells peers so.
+    pub async fn grant(&self, blobs: Vec<BlobHash>) -> Result<(), WriteError> {
+        let id = self.workspace.id();
+        self.workspace.grant(blobs.clone()).await?;
+        note_held(&self.blobs, id, blobs).await;
+        Ok(())
+    }
+
     /// The device.
     pub const fn device(&self) -> &Arc<Device> {
         &self.device
@@ -117,13 +127,27 @@ impl App {
     }
 }
 
+/// Has the ledger say that blobs are held. If it fails, the next start mends that.
+async fn note_held(blobs: &Blobs, workspace: WorkspaceId, granted: Vec<BlobHash>) {
+    let blobs = blobs.clone();
+    let noting = tokio::task::spawn_blocking(move || {
+        if let Err(error) = blobs.ledger().gained(&workspace, &granted) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the ledger of blobs failed");
+        }
+    });
+    if let Err(error) = noting.await {
+        tracing::error!(%error, "noting what is held broke off");
+    }
+}
+
 fn surroundings(
     device: &Arc<Device>,
     workspace: &Workspace,
     members: &MembershipNow,
 ) -> Surroundings {
-    let (of_id, of_grant) = (workspace.clone(), workspace.clone());
+    let (of_id, of_grant, names) = (workspace.clone(), workspace.clone(), members.clone());
     let (device, members) = (Arc::clone(device), members.clone());
+    let blobs = device.blobs.clone();
     Surroundings {
         workspace: Box::new(move || of_id.id()),
         peers: Box::new(move || {
@@ -134,8 +158,20 @@ fn surroundings(
             peers
         }),
         grant: Box::new(move |blob| {
-            let workspace = of_grant.clone();
-            Box::pin(async move { workspace.grant(vec![blob]).await })
+            let (workspace, blobs) = (of_grant.clone(), blobs.clone());
+            Box::pin(async move {
+                let id = workspace.id();
+                workspace.grant(vec![blob]).await?;
+                note_held(&blobs, id, vec![blob]).await;
+                Ok(())
+            })
+        }),
+        name_of: Box::new(move |device| {
+            let members = names.now();
+            match members.member(device).map(|member| member.name.as_str()) {
+                Some(name) if !name.is_empty() => name.to_owned(),
+                _ => format!("device {}", device.short()),
+            }
         }),
     }
 }

@@ -431,6 +431,12 @@ impl Snapshot {
         Ok(self.txn.open_table(GRANTS)?.get(blob.as_bytes())?.is_some())
     }
 
+    /// All blobs that this device may serve in this workspace.
+    pub fn granted(&self) -> Result<Vec<BlobHash>, StoreError> {
+        let table = self.txn.open_table(GRANTS)?;
+        table.iter()?.map(|item| Ok(BlobHash::new(*item?.0.value()))).collect()
+    }
+
     /// All artifacts of all owners.
     pub fn all_artifacts(&self) -> Result<Vec<(DocumentId, ArtifactRow)>, StoreError> {
         let table = self.txn.open_table(ARTIFACTS)?;

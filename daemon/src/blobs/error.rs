@@ -26,6 +26,9 @@ pub enum BlobError {
         /// What the system said.
         source: io::Error,
     },
+    /// What is noted about blobs cannot be read or written.
+    #[error("the ledger of blobs failed")]
+    Ledger(#[source] Box<redb::Error>),
     /// The bytes stopped coming before their end.
     #[error("the upload broke off after {bytes} bytes")]
     UploadBroken {
@@ -60,5 +63,41 @@ impl BlobError {
             }
             _ => Self::Io { doing, path, source },
         }
+    }
+}
+
+impl From<redb::TransactionError> for BlobError {
+    fn from(error: redb::TransactionError) -> Self {
+        Self::Ledger(Box::new(error.into()))
+    }
+}
+
+impl From<redb::TableError> for BlobError {
+    fn from(error: redb::TableError) -> Self {
+        Self::Ledger(Box::new(error.into()))
+    }
+}
+
+impl From<redb::StorageError> for BlobError {
+    fn from(error: redb::StorageError) -> Self {
+        Self::Ledger(Box::new(error.into()))
+    }
+}
+
+impl From<redb::CommitError> for BlobError {
+    fn from(error: redb::CommitError) -> Self {
+        Self::Ledger(Box::new(error.into()))
+    }
+}
+
+impl From<redb::DatabaseError> for BlobError {
+    fn from(error: redb::DatabaseError) -> Self {
+        Self::Ledger(Box::new(error.into()))
+    }
+}
+
+impl From<redb::SetDurabilityError> for BlobError {
+    fn from(error: redb::SetDurabilityError) -> Self {
+        Self::Ledger(Box::new(error.into()))
     }
 }

@@ -17,8 +17,9 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::leases::Lease;
 use super::partial::Partial;
-use super::protocol::{Answer, RESET_DAMAGED, Request};
+use super::protocol::{Answer, BlobRequest, RESET_DAMAGED, Request};
 use super::serve::device_at;
 use super::tree::{last_group, tree_of};
 use super::{BlobError, Blobs, off_the_runtime};
@@ -111,16 +112,30 @@ impl Blobs {
     /// Fetches a blob over a connection of the blob protocol. When this returns, it is durable.
     ///
     /// `progress` is told how many of its bytes are here. A blob that is here already through
-    /// another workspace is not sent again, but the peer must prove that it has it.
+    /// another workspace is not sent again, but the peer must prove that it has it. Nobody collects
+    /// the blob while the lease is held.
     pub async fn fetch(
         &self,
         connection: &Connection,
         workspace: &WorkspaceId,
         wanted: &Wanted,
         progress: impl Fn(u64) + Send + 'static,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Lease, FetchError> {
         let (blobs, wanted) = (self.clone(), *wanted);
-        let target = off_the_runtime(move || Target::open(blobs, &wanted)).await?;
+        let opening = move || (blobs.lease(wanted.hash), Target::open(blobs, &wanted));
+        let (lease, target) = off_the_runtime(opening).await;
+        self.fetch_into(target?, connection, workspace, wanted, progress).await?;
+        Ok(lease)
+    }
+
+    async fn fetch_into(
+        &self,
+        target: Target,
+        connection: &Connection,
+        workspace: &WorkspaceId,
+        wanted: Wanted,
+        progress: impl Fn(u64) + Send + 'static,
+    ) -> Result<(), FetchError> {
         progress(target.verified_bytes());
         if wanted.size > 0 && target.verified_bytes() == wanted.size {
             return off_the_runtime(|| target.finish()).await;
@@ -200,8 +215,8 @@ impl Attempt {
         connection: &Connection,
         workspace: &WorkspaceId,
     ) -> Result<RecvStream, FetchError> {
-        let request =
-            Request { workspace: *workspace, hash: self.wanted.hash, start: self.verified_bytes };
+        let (workspace, hash, start) = (*workspace, self.wanted.hash, self.verified_bytes);
+        let request = Request::Blob(BlobRequest { workspace, hash, start });
         let asking = async {
             let (mut send, mut receive) = connection.open_bi().await?;
             send.write_all(&request.encode()).await?;
@@ -351,7 +366,7 @@ mod tests {
     }
 
     async fn fetch(blobs: &Blobs, link: &Link, wanted: &Wanted) -> Result<(), FetchError> {
-        blobs.fetch(&link.asker, &WORKSPACE, wanted, |_| {}).await
+        blobs.fetch(&link.asker, &WORKSPACE, wanted, |_| {}).await.map(drop)
     }
 
     fn assert_whole(blobs: &Blobs, bytes: &[u8]) {
@@ -475,7 +490,7 @@ mod tests {
         wrong[2 * MIB + 5] ^= 1;
         let lying = tokio::spawn(async move {
             let (mut send, mut receive) = line.accept_bi().await.expect("is asked");
-            receive.read_to_end(Request::LEN).await.expect("reads");
+            receive.read_to_end(Request::MAX_LEN).await.expect("reads");
             // The tree of the right bytes, and wrong bytes under it; then the stream stays open.
             let right = PostOrderMemOutboard::create(noise(4 * MIB), GROUP);
             let mut encoded = Answer::Found { size: right.tree.size() }.encode();

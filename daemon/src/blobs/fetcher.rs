@@ -1,9 +1,11 @@
-//! Sees to it that the blobs this device wants get here: those its policy asks for in the
-//! background, those that somebody reads at once.
+//! Sees to it that the blobs this device wants get here: those its policy asks for and those that
+//! are pinned in the background, those that somebody reads at once. Hears from every connected peer
+//! which blobs it holds.
 //!
 //! Invariants: a blob is fetched once at a time; what was noted as wanted is tried again until it
 //! is here; a blob counts as here when it is durable and its grant is, too.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,8 +16,8 @@ use runmesh_core::store::{Snapshot, StoreError};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::queue::{Progress, Queue};
-use super::{BlobError, Blobs, FetchError, MAX_BLOB_BYTES, Wanted};
+use super::queue::{Progress, Queue, UnderWay};
+use super::{BlobError, Blobs, FetchError, Lease, MAX_BLOB_BYTES, Pin, Pins, Wanted, news};
 use crate::config::BlobPolicy;
 use crate::writer::WriteError;
 
@@ -31,6 +33,8 @@ pub struct Surroundings {
     pub peers: Box<dyn Fn() -> Vec<(DeviceId, Connection)> + Send + Sync>,
     /// Notes durably that a blob has come through the workspace.
     pub grant: Grant,
+    /// What a device is called.
+    pub name_of: Box<dyn Fn(&DeviceId) -> String + Send + Sync>,
 }
 
 /// Notes durably that a blob has come through the workspace.
@@ -40,12 +44,14 @@ pub type Grant = Box<dyn Fn(BlobHash) -> BoxFuture<'static, Result<(), WriteErro
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotFetched {
     /// Nobody who could be asked has it.
-    #[error("no connected peer has blob {hash}{}; {asked} were asked", by(.uploaded_by))]
+    #[error("no connected peer has blob {hash}{}; {asked} were asked", who(.held_by, .uploaded_by))]
     Nobody {
         /// The blob.
         hash: BlobHash,
         /// Who uploaded it, if that is known: the device to switch on.
         uploaded_by: Option<DeviceId>,
+        /// What those are called that said that they hold it.
+        held_by: Vec<String>,
         /// How many peers were asked.
         asked: usize,
         /// What the last of them failed with.
@@ -65,8 +71,12 @@ pub enum NotFetched {
     },
 }
 
-fn by(uploader: &Option<DeviceId>) -> String {
-    uploader.map(|device| format!(", which device {} uploaded", device.short())).unwrap_or_default()
+fn who(held_by: &[String], uploader: &Option<DeviceId>) -> String {
+    match (held_by, uploader) {
+        ([], None) => String::new(),
+        ([], Some(device)) => format!(", which device {} uploaded", device.short()),
+        (names, _) => format!(", which {} held when last heard of", names.join(", ")),
+    }
 }
 
 /// There are too many blobs to fetch already: offer this one again when there are fewer.
@@ -90,6 +100,10 @@ struct Shared {
     /// Told when there may be something to do.
     wake: Notify,
     progress: watch::Sender<Progress>,
+    /// Workspaces for which the ledger agrees with the disk.
+    compared: Mutex<HashSet<WorkspaceId>>,
+    /// Changes with all that peers say that they hold.
+    heard: watch::Sender<u64>,
 }
 
 impl Fetcher {
@@ -97,13 +111,23 @@ impl Fetcher {
     pub fn new(blobs: Blobs, policy: BlobPolicy, surroundings: Surroundings) -> Self {
         let (queue, wake) = (Mutex::new(Queue::new()), Notify::new());
         let progress = watch::Sender::new(Progress::default());
-        Self { shared: Arc::new(Shared { blobs, policy, surroundings, queue, wake, progress }) }
+        let (compared, heard) = (Mutex::default(), watch::Sender::new(0));
+        let shared = Shared { blobs, policy, surroundings, queue, wake, progress, compared, heard };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Takes note of a blob that an entry names and that has no grant here. If the policy wants
     /// it, it is fetched in the background, and tried again until it is here.
     pub fn offer(&self, wanted: Wanted) -> Result<(), QueueFull> {
-        if !self.shared.policy.wants(wanted.size) || wanted.size > MAX_BLOB_BYTES {
+        if !self.shared.policy.wants(wanted.size) {
+            return Ok(());
+        }
+        self.want(wanted)
+    }
+
+    /// Takes note of a blob that is wanted whatever the policy says.
+    fn want(&self, wanted: Wanted) -> Result<(), QueueFull> {
+        if wanted.size > MAX_BLOB_BYTES {
             return Ok(());
         }
         let added = self.queue().add(wanted);
@@ -114,13 +138,58 @@ impl Fetcher {
     /// Offers all blobs that a workspace names and that have no grant: after a start, after
     /// joining, and when the queue was full before. Returns whether there was room for all.
     pub fn offer_missing(&self, snapshot: &Snapshot) -> Result<bool, StoreError> {
-        for (_, row) in snapshot.all_artifacts()? {
+        self.compare(snapshot)?;
+        let pins = self.pins();
+        for (owner, row) in snapshot.all_artifacts()? {
             let wanted = Wanted { hash: row.blob, size: row.size, uploaded_by: None };
-            if !snapshot.is_granted(&row.blob)? && self.offer(wanted).is_err() {
+            let pinned = pins.pin(&owner, &row.path, &row.blob);
+            if !pinned && !self.shared.policy.wants(row.size) || snapshot.is_granted(&row.blob)? {
+                continue;
+            }
+            if self.want(wanted).is_err() {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Offers what is pinned and has no grant: after a pin, and when entries have come.
+    pub fn offer_pinned(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let pins = self.pins();
+        for (pin, _) in pins.all() {
+            let Pin::Artifacts { owner, path } = pin else { continue };
+            let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+            let mut rows = snapshot.artifacts_below(*owner, &below)?;
+            rows.extend(if path.is_empty() { None } else { snapshot.artifact(*owner, path)? });
+            for row in rows {
+                let wanted = Wanted { hash: row.blob, size: row.size, uploaded_by: None };
+                if !snapshot.is_granted(&row.blob)? && self.want(wanted).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The pins of the workspace; none, with a warning, if they cannot be read.
+    fn pins(&self) -> Pins {
+        let workspace = (self.shared.surroundings.workspace)();
+        self.shared.blobs.ledger().pins(&workspace).unwrap_or_else(|error| {
+            warn(&error);
+            Pins::default()
+        })
+    }
+
+    /// Brings what is told to others in line with what is here: once for each workspace.
+    fn compare(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let workspace = (self.shared.surroundings.workspace)();
+        let compared = &self.shared.compared;
+        if compared.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace) {
+            let held = self.shared.blobs.held(&snapshot.granted()?);
+            let noted = held.and_then(|held| self.shared.blobs.ledger().compare(&workspace, &held));
+            noted.unwrap_or_else(|error| warn(&error));
+        }
+        Ok(())
     }
 
     /// Fetches a blob for somebody who waits for it, whatever the policy says. When this returns,
@@ -135,6 +204,26 @@ impl Fetcher {
     /// How far fetching has come.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+
+    /// What is being fetched now, and how far it is.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        self.queue().under_way()
+    }
+
+    /// Changes when a peer said that it holds more or less.
+    pub fn heard(&self) -> watch::Receiver<u64> {
+        self.shared.heard.subscribe()
+    }
+
+    /// The connected peers, each with a connection of the blob protocol.
+    pub fn peers(&self) -> Vec<(DeviceId, Connection)> {
+        (self.shared.surroundings.peers)()
+    }
+
+    /// What a device is called.
+    pub fn name_of(&self, device: &DeviceId) -> String {
+        (self.shared.surroundings.name_of)(device)
     }
 
     /// To be called when a peer was added to those of [`Surroundings`]: everything that failed
@@ -153,10 +242,23 @@ impl Fetcher {
 
     /// Fetches until it is dropped.
     pub async fn run(self) {
-        let mut fetching = JoinSet::new();
+        let (mut fetching, mut hearing) = (JoinSet::new(), JoinSet::new());
+        let mut heard = HashSet::new();
         loop {
+            let peers = self.peers();
             // With nobody to ask, only those who wait must hear of it.
-            let has_peers = !(self.shared.surroundings.peers)().is_empty();
+            let has_peers = !peers.is_empty();
+            for (device, connection) in peers {
+                let workspace = (self.shared.surroundings.workspace)();
+                let place = (workspace, connection.stable_id());
+                if heard.insert(place) {
+                    let hearing_one = self.clone().hear(workspace, device, connection);
+                    hearing.spawn(async move {
+                        hearing_one.await;
+                        place
+                    });
+                }
+            }
             while let Some(wanted) = self.next(fetching.len(), has_peers) {
                 fetching.spawn(self.clone().fetch(wanted));
             }
@@ -164,9 +266,18 @@ impl Fetcher {
             tokio::select! {
                 () = self.shared.wake.notified() => {}
                 Some(fetched) = fetching.join_next() => propagate_panic(fetched),
+                Some(ended) = hearing.join_next() => match ended {
+                    Ok(place) => drop(heard.remove(&place)),
+                    Err(error) => propagate_panic(Err(error)),
+                },
                 () = until(due) => {}
             }
         }
+    }
+
+    async fn hear(self, workspace: WorkspaceId, device: DeviceId, connection: Connection) {
+        let came = || self.shared.heard.send_modify(|count| *count += 1);
+        news::hear(self.shared.blobs.clone(), workspace, device, connection, came).await;
     }
 
     fn next(&self, under_way: usize, has_peers: bool) -> Option<Wanted> {
@@ -193,16 +304,21 @@ impl Fetcher {
 
     async fn fetch_from_anyone(&self, wanted: &Wanted) -> Result<(), NotFetched> {
         let shared = &self.shared;
-        let mut peers = (shared.surroundings.peers)();
-        // The uploader has it for sure; after that, each blob starts with another peer.
+        let mut peers = self.peers();
+        let held_by = self.holders(&wanted.hash);
+        // The uploader has it for sure, and who said so; after that, each blob starts with another
+        // peer.
         let first = usize::from(wanted.hash.as_bytes()[31]) % peers.len().max(1);
         peers.rotate_left(first);
-        peers.sort_by_key(|(device, _)| Some(*device) != wanted.uploaded_by);
+        peers.sort_by_key(|(device, _)| {
+            Some(*device) != wanted.uploaded_by && !held_by.contains(device)
+        });
         let asked = peers.len();
         let mut last = None;
         for (_, connection) in peers {
             match self.fetch_from(&connection, wanted).await {
-                Ok(()) => return Ok((shared.surroundings.grant)(wanted.hash).await?),
+                // The lease is let go when the grant is there.
+                Ok(_lease) => return Ok((shared.surroundings.grant)(wanted.hash).await?),
                 // The next peer's bytes would meet the same disk.
                 Err(FetchError::Store(error)) => return Err(NotFetched::Store(Arc::new(error))),
                 Err(error) => {
@@ -212,10 +328,20 @@ impl Fetcher {
             }
         }
         let Wanted { hash, uploaded_by, .. } = *wanted;
-        Err(NotFetched::Nobody { hash, uploaded_by, asked, source: last })
+        let held_by = held_by.iter().map(|device| self.name_of(device)).collect();
+        Err(NotFetched::Nobody { hash, uploaded_by, held_by, asked, source: last })
     }
 
-    async fn fetch_from(&self, from: &Connection, wanted: &Wanted) -> Result<(), FetchError> {
+    /// Who said that it holds a blob.
+    fn holders(&self, blob: &BlobHash) -> Vec<DeviceId> {
+        let workspace = (self.shared.surroundings.workspace)();
+        self.shared.blobs.ledger().holders(&workspace, blob).unwrap_or_else(|error| {
+            warn(&error);
+            Vec::new()
+        })
+    }
+
+    async fn fetch_from(&self, from: &Connection, wanted: &Wanted) -> Result<Lease, FetchError> {
         let (shared, hash) = (&self.shared, wanted.hash);
         let workspace = (shared.surroundings.workspace)();
         let fetcher = self.clone();
@@ -239,6 +365,10 @@ impl Fetcher {
         self.shared.progress.send_if_modified(|told| std::mem::replace(told, progress) != progress);
         self.shared.wake.notify_one();
     }
+}
+
+fn warn(error: &BlobError) {
+    tracing::warn!(error = error as &dyn std::error::Error, "the ledger of blobs failed");
 }
 
 fn log(error: &FetchError) {
@@ -298,6 +428,7 @@ mod tests {
                     grants.lock().expect("unpoisoned").push(hash);
                     Box::pin(async { Ok(()) })
                 }),
+                name_of: Box::new(|device| format!("device {}", device.short())),
             };
             let fetcher = Fetcher::new(blobs.clone(), policy, surroundings);
             let mut running = JoinSet::new();
@@ -360,6 +491,7 @@ mod tests {
         let count = asked.clone();
         let gate = Gate {
             admits: Box::new(|_| true),
+            members: Box::new(|_, _| false),
             grants: Box::new(move |_, _, _| {
                 count.fetch_add(1, Ordering::SeqCst);
                 true

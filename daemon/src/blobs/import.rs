@@ -11,6 +11,7 @@ use runmesh_core::ids::BlobHash;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::leases::Lease;
 use super::store::Staged;
 use super::tree::TreeHasher;
 use super::{BlobError, Blobs, off_the_runtime};
@@ -18,13 +19,15 @@ use super::{BlobError, Blobs, off_the_runtime};
 /// How much is read before it is written. Two such buffers are in use at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// What an import came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an import came to. While this is held, the blob is not collected: who imports it writes
+/// the operation that names it meanwhile.
+#[derive(Debug)]
 pub struct Imported {
     /// The blob's name.
     pub hash: BlobHash,
     /// Its length in bytes.
     pub size: u64,
+    _lease: Lease,
 }
 
 impl Blobs {
@@ -45,7 +48,7 @@ impl Blobs {
             let absorbing = off_the_runtime(move || {
                 import.absorb(&buffer)?;
                 buffer.clear();
-                Ok((import, buffer))
+                Ok::<_, BlobError>((import, buffer))
             });
             let filling = fill(&mut reader, &mut spare, before);
             // Both are waited for, also if one fails: on return nothing may be left.
@@ -105,8 +108,9 @@ impl Import {
         let hash = mem::take(&mut self.hasher).finish(&mut self.nodes);
         self.write_nodes()?;
         let outboard = self.outboard.as_ref().map(Staged::from);
+        let _lease = self.blobs.lease(hash);
         self.blobs.publish(&hash, size, Staged::from(&self.data), outboard)?;
-        Ok(Imported { hash, size })
+        Ok(Imported { hash, size, _lease })
     }
 
     fn write_nodes(&mut self) -> Result<(), BlobError> {
@@ -175,8 +179,8 @@ mod tests {
         let bytes = noise(100_000);
         let (first, second) = tokio::join!(blobs.import(&bytes[..]), blobs.import(&bytes[..]));
         let first = first.expect("imports");
-        assert_eq!(first, second.expect("imports"));
-        assert_eq!(first, blobs.import(&bytes[..]).await.expect("imports"));
+        assert_eq!(first.hash, second.expect("imports").hash);
+        assert_eq!(first.hash, blobs.import(&bytes[..]).await.expect("imports").hash);
         let usage = blobs.usage().expect("counts");
         assert_eq!((usage.blobs, usage.bytes), (1, 100_000));
         assert_eq!(files_in(&blobs.tmp_folder()), 0);

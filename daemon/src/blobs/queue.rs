@@ -27,6 +27,17 @@ pub struct Progress {
     pub bytes_total: u64,
 }
 
+/// A blob that is being fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Which.
+    pub blob: BlobHash,
+    /// How many of its bytes are here and verified.
+    pub bytes_done: u64,
+    /// All its bytes.
+    pub bytes_total: u64,
+}
+
 /// The queue. `Reply` is what waits for a blob.
 #[derive(Debug)]
 pub(super) struct Queue<Reply> {
@@ -71,6 +82,19 @@ impl<Reply> Queue<Reply> {
 
     pub(super) const fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// What is being fetched.
+    pub(super) fn under_way(&self) -> Vec<UnderWay> {
+        let under_way = self.wants.values().filter(|want| want.place == Place::UnderWay);
+        let told = |want: &Want<Reply>| UnderWay {
+            blob: want.wanted.hash,
+            bytes_done: want.verified_bytes,
+            bytes_total: want.wanted.size,
+        };
+        let mut told: Vec<_> = under_way.map(told).collect();
+        told.sort_by_key(|told| told.blob);
+        told
     }
 
     /// Adds a blob that is wanted until it is here; returns false if there is no room.

@@ -1,8 +1,8 @@
 //! Serves blobs to members.
 //!
 //! Invariants: nothing is read from a connection before the gate has admitted its device, and the
-//! gate is asked again for each blob; only whole blobs by their hash, from a group to their end,
-//! nothing lists or enumerates; a blob is never in memory as a whole; what is sent has been
+//! gate is asked again for each request; only whole blobs by their hash, from a group to their end;
+//! what is held is told to members of the workspace only; a blob is never in memory as a whole; what is sent has been
 //! verified against the hash, so damage on this disk is found here and not at the peer; a slow
 //! peer holds a place for a limited time.
 
@@ -23,15 +23,18 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::protocol::{
-    Answer, CLOSE_NOT_A_MEMBER, RESET_BAD_REQUEST, RESET_DAMAGED, RESET_TOO_SLOW, Request,
+    Answer, BlobRequest, CLOSE_NOT_A_MEMBER, RESET_BAD_REQUEST, RESET_DAMAGED, RESET_TOO_SLOW,
+    Request,
 };
 use super::store::open_if_there;
 use super::tree::{last_group, tree_of};
-use super::{BlobError, Blobs, off_the_runtime};
+use super::{BlobError, Blobs, news, off_the_runtime};
 
 /// How many blobs are sent at once, to all peers together and to one.
 const MAX_SENDING: usize = 32;
 const MAX_SENDING_TO_ONE: usize = 8;
+/// How many requests of one connection are answered at once, those included that hear what is held.
+const MAX_STREAMS: usize = 64;
 /// A request is one packet.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much is handed to the network at once, how long that may take, and how much is read ahead.
@@ -41,6 +44,8 @@ const BATCHES_AHEAD: usize = 4;
 
 /// Whether a device is a member of any workspace here.
 pub type Admits = Box<dyn Fn(&DeviceId) -> bool + Send + Sync>;
+/// Whether a device is a member of a workspace here.
+pub type Members = Box<dyn Fn(&DeviceId, &WorkspaceId) -> bool + Send + Sync>;
 /// Whether a device may have a blob of a workspace.
 pub type Grants = Box<dyn Fn(&DeviceId, &WorkspaceId, &BlobHash) -> bool + Send + Sync>;
 
@@ -48,6 +53,8 @@ pub type Grants = Box<dyn Fn(&DeviceId, &WorkspaceId, &BlobHash) -> bool + Send 
 pub struct Gate {
     /// Asked right after the handshake and for each blob; may not block.
     pub admits: Admits,
+    /// Asked before a device hears what is held for a workspace; may not block.
+    pub members: Members,
     /// Says yes if the device is a member of that workspace, and the blob was uploaded in it or
     /// fetched through it. May read from disk.
     pub grants: Grants,
@@ -76,6 +83,8 @@ enum ServeError {
     TooSlow,
     #[error("cannot send to the peer")]
     Send(#[from] WriteError),
+    #[error("cannot tell the peer what is held")]
+    Tell(#[from] io::Error),
     #[error("the blob is damaged on this disk")]
     Damaged(#[from] EncodeError),
     #[error(transparent)]
@@ -94,19 +103,21 @@ impl Provider {
     /// It does not matter which side opened the connection; that side can fetch over it meanwhile.
     pub async fn serve(&self, connection: Connection) {
         let device = device_at(&connection);
-        let mut sending = JoinSet::new();
+        let mut answering = JoinSet::new();
+        let places = Arc::new(Semaphore::new(MAX_SENDING_TO_ONE));
         while self.still_admits(&device, &connection) {
-            while sending.len() >= MAX_SENDING_TO_ONE {
-                sending.join_next().await;
+            while answering.len() >= MAX_STREAMS {
+                answering.join_next().await;
             }
             let Ok((send, receive)) = connection.accept_bi().await else { break };
             let (provider, connection) = (self.clone(), connection.clone());
-            sending.spawn(async move {
+            let places = Arc::clone(&places);
+            answering.spawn(async move {
                 if provider.still_admits(&device, &connection) {
-                    provider.answer(&device, send, receive).await;
+                    provider.answer(&device, &places, send, receive).await;
                 }
             });
-            while sending.try_join_next().is_some() {}
+            while answering.try_join_next().is_some() {}
         }
     }
 
@@ -118,9 +129,14 @@ impl Provider {
         admitted
     }
 
-    async fn answer(&self, device: &DeviceId, mut send: SendStream, receive: RecvStream) {
-        let _place = self.places.acquire().await.expect("the semaphore is never closed");
-        let Err(error) = self.send_blob(device, &mut send, receive).await else {
+    async fn answer(
+        &self,
+        device: &DeviceId,
+        places: &Semaphore,
+        mut send: SendStream,
+        receive: RecvStream,
+    ) {
+        let Err(error) = self.send_answer(device, places, &mut send, receive).await else {
             // Fails only if the stream is closed already, and then the peer has what it wants.
             let _ = send.finish();
             return;
@@ -138,16 +154,51 @@ impl Provider {
         let _ = send.reset(VarInt::from_u32(code));
     }
 
-    async fn send_blob(
+    async fn send_answer(
         &self,
         device: &DeviceId,
+        places: &Semaphore,
         send: &mut SendStream,
         mut receive: RecvStream,
     ) -> Result<(), ServeError> {
-        let bytes = timeout(REQUEST_TIMEOUT, receive.read_to_end(Request::LEN))
+        let bytes = timeout(REQUEST_TIMEOUT, receive.read_to_end(Request::MAX_LEN))
             .await
             .map_err(|_| ServeError::NoRequest)??;
-        let request = Request::decode(&bytes)?;
+        match Request::decode(&bytes)? {
+            Request::Blob(request) => {
+                let closed = "the semaphores are never closed";
+                let _place_of_peer = places.acquire().await.expect(closed);
+                let _place = self.places.acquire().await.expect(closed);
+                self.send_blob(device, request, send).await
+            }
+            Request::Holdings { workspace, heard } => {
+                let may_hear = || (self.gate.members)(device, &workspace);
+                if !may_hear() {
+                    return Ok(send.write_all(&Answer::NotHere.encode()).await?);
+                }
+                send.write_all(&[Answer::FOUND]).await?;
+                Ok(news::tell(&self.blobs, workspace, heard, send, may_hear).await?)
+            }
+            Request::Keep { workspace, for_ms, blobs } => {
+                if !(self.gate.members)(device, &workspace) {
+                    return Ok(send.write_all(&Answer::NotHere.encode()).await?);
+                }
+                let (store, device) = (self.blobs.clone(), *device);
+                let until_ms = crate::now().0.saturating_add(for_ms);
+                let promising = move || store.promise(&workspace, &device, &blobs, until_ms);
+                let kept = off_the_runtime(promising).await?;
+                let kept: Vec<u8> = kept.into_iter().map(u8::from).collect();
+                Ok(send.write_all(&[&[Answer::FOUND][..], &kept].concat()).await?)
+            }
+        }
+    }
+
+    async fn send_blob(
+        &self,
+        device: &DeviceId,
+        request: BlobRequest,
+        send: &mut SendStream,
+    ) -> Result<(), ServeError> {
         let Some(source) = self.look_up(*device, request).await? else {
             send.write_all(&Answer::NotHere.encode()).await?;
             return Ok(());
@@ -165,7 +216,7 @@ impl Provider {
     async fn look_up(
         &self,
         device: DeviceId,
-        request: Request,
+        request: BlobRequest,
     ) -> Result<Option<Source>, BlobError> {
         let (blobs, gate) = (self.blobs.clone(), self.gate.clone());
         off_the_runtime(move || {
@@ -271,8 +322,14 @@ mod tests {
         receive.read_to_end(1 << 20).await
     }
 
-    fn request(hash: BlobHash) -> Request {
-        Request { workspace: WORKSPACE, hash, start: 0 }
+    fn request(hash: BlobHash) -> BlobRequest {
+        BlobRequest { workspace: WORKSPACE, hash, start: 0 }
+    }
+
+    impl BlobRequest {
+        fn encode(self) -> Vec<u8> {
+            Request::Blob(self).encode()
+        }
     }
 
     #[tokio::test]
@@ -281,6 +338,7 @@ mod tests {
         let hash = blobs.import(&b"secret"[..]).await.expect("imports").hash;
         let gate = Gate {
             admits: Box::new(|_| false),
+            members: Box::new(|_, _| unreachable!("nothing may be read")),
             grants: Box::new(|_, _, _| unreachable!("nothing may be read")),
         };
         let link = Link::serving(Provider::new(blobs, gate)).await;
@@ -302,6 +360,7 @@ mod tests {
         let still = member.clone();
         let gate = Gate {
             admits: Box::new(move |_| still.load(std::sync::atomic::Ordering::SeqCst)),
+            members: Box::new(|_, _| true),
             grants: Box::new(|_, _, _| true),
         };
         let link = Link::serving(Provider::new(blobs, gate)).await;
@@ -324,7 +383,7 @@ mod tests {
             let answer = ask(&link.asker, &request(hash).encode()).await.expect("answers");
             assert_eq!(answer, not_here);
         }
-        let elsewhere = Request { workspace: WorkspaceId::new([8; 32]), ..request(granted) };
+        let elsewhere = BlobRequest { workspace: WorkspaceId::new([8; 32]), ..request(granted) };
         assert_eq!(ask(&link.asker, &elsewhere.encode()).await.expect("answers"), not_here);
         let answer = ask(&link.asker, &request(granted).encode()).await.expect("answers");
         assert!(answer.ends_with(b"ours"));
@@ -335,8 +394,8 @@ mod tests {
         let (_home, blobs) = store();
         let hash = blobs.import(&b"ours"[..]).await.expect("imports").hash;
         let link = Link::serving(Provider::new(blobs, testing::granting([hash]))).await;
-        let between_groups = Request { start: 5, ..request(hash) }.encode();
-        for garbage in [&b""[..], b"GET / HTTP/1.1", &[0xff; 72], &[0; 4096], &between_groups] {
+        let between_groups = BlobRequest { start: 5, ..request(hash) }.encode();
+        for garbage in [&b""[..], b"GET / HTTP/1.1", &[0xff; 73], &[0; 40_000], &between_groups] {
             // A long request fails to send, a short one to be answered.
             let (mut send, mut receive) = link.asker.open_bi().await.expect("opens");
             let _ = send.write_all(garbage).await;
@@ -357,7 +416,7 @@ mod tests {
         let hash = blobs.import(&bytes[..]).await.expect("imports").hash;
         let link = Link::serving(Provider::new(blobs, testing::granting([hash]))).await;
         for start in [32_768, 49_152, (1 << 44) - GROUP_BYTES] {
-            let asked = Request { start, ..request(hash) };
+            let asked = BlobRequest { start, ..request(hash) };
             let answer = ask(&link.asker, &asked.encode()).await.expect("answers");
             assert!(answer.ends_with(&bytes[32_768..]), "from {start}");
             assert!(answer.len() < 7_232 + 9 + 64 * 3, "from {start}");

@@ -5,6 +5,7 @@
 //! blobs/ab/ab12….obao        the tree's inner nodes, if there is more than one group
 //! blobs/tmp/                 imports under way; emptied at every start
 //! blobs/partial/ab12….       what a broken fetch left behind, to be resumed
+//! blobs/ledger.redb          who holds what, pins, promises
 //! ```
 //!
 //! Invariants: a file under a blob's name is whole, is what its name says and is on the disk, not
@@ -23,8 +24,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runmesh_core::ids::BlobHash;
 use tempfile::NamedTempFile;
 
+use super::leases::Leases;
+use super::ledger::Ledger;
 use super::tree::tree_of;
 use super::{BlobError, off_the_runtime};
+
+const TMP: &str = "tmp";
+const PARTIAL: &str = "partial";
 
 /// What the blob store takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,17 +52,21 @@ struct Folder {
     root: PathBuf,
     /// The first bytes of hashes whose folder is known to be on the disk.
     durable: Mutex<HashSet<u8>>,
+    ledger: Ledger,
+    leases: Arc<Leases>,
 }
 
 impl Blobs {
     /// Uses the folder at `root`, which is created if need be, and removes what a crash left there.
     pub fn in_folder(root: impl Into<PathBuf>) -> Result<Self, BlobError> {
         let root = root.into();
-        let blobs = Self { folder: Arc::new(Folder { root, durable: Mutex::default() }) };
-        for folder in [blobs.tmp_folder(), blobs.partial_folder()] {
+        for folder in [root.join(TMP), root.join(PARTIAL)] {
             fs::create_dir_all(&folder)
                 .map_err(|source| BlobError::io("create", &folder, source))?;
         }
+        let ledger = Ledger::open(&root.join("ledger.redb"))?;
+        let (durable, leases) = (Mutex::default(), Arc::default());
+        let blobs = Self { folder: Arc::new(Folder { root, durable, ledger, leases }) };
         sync_folder(blobs.root())?;
         blobs.empty_tmp()?;
         Ok(blobs)
@@ -84,8 +94,17 @@ impl Blobs {
         Ok(self.size(hash)?.is_some())
     }
 
+    /// Who holds what, pins and promises.
+    pub fn ledger(&self) -> &Ledger {
+        &self.folder.ledger
+    }
+
+    pub(super) fn leases(&self) -> &Arc<Leases> {
+        &self.folder.leases
+    }
+
     /// Removes a blob; returns whether it was here. The caller sees to it that no grant names it
-    /// and that no import of it is being acknowledged meanwhile.
+    /// and that no import of it is being acknowledged meanwhile: see [`Blobs::collection`].
     pub fn remove(&self, hash: &BlobHash) -> Result<bool, BlobError> {
         let path = self.path(hash);
         let was_here = remove_if_there(&path)?;
@@ -99,6 +118,27 @@ impl Blobs {
     /// Counts what is here, by walking the folders: for a status line, not for every request.
     pub fn usage(&self) -> Result<Usage, BlobError> {
         let mut usage = Usage::default();
+        self.visit(|_, bytes| {
+            usage.blobs += 1;
+            usage.bytes += bytes;
+        })?;
+        Ok(usage)
+    }
+
+    /// All blobs that are here, with their sizes.
+    pub fn list(&self) -> Result<Vec<(BlobHash, u64)>, BlobError> {
+        let mut found = Vec::new();
+        self.visit(|name, bytes| found.extend(name.parse().ok().map(|hash| (hash, bytes))))?;
+        Ok(found)
+    }
+
+    /// Those of some blobs that are here.
+    pub(crate) fn held(&self, granted: &[BlobHash]) -> Result<HashSet<BlobHash>, BlobError> {
+        let here: HashSet<_> = self.list()?.into_iter().map(|(hash, _)| hash).collect();
+        Ok(granted.iter().filter(|hash| here.contains(hash)).copied().collect())
+    }
+
+    fn visit(&self, mut seen: impl FnMut(&str, u64)) -> Result<(), BlobError> {
         for shard in list(self.root())? {
             let name = shard.file_name();
             if name.len() != 2 {
@@ -106,14 +146,14 @@ impl Blobs {
             }
             for file in list(&shard.path())? {
                 if file.path().extension().is_none()
+                    && let Some(name) = file.file_name().to_str()
                     && let Some(bytes) = size_of(&file.path())?
                 {
-                    usage.blobs += 1;
-                    usage.bytes += bytes;
+                    seen(name, bytes);
                 }
             }
         }
-        Ok(usage)
+        Ok(())
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -121,11 +161,11 @@ impl Blobs {
     }
 
     pub(super) fn tmp_folder(&self) -> PathBuf {
-        self.root().join("tmp")
+        self.root().join(TMP)
     }
 
     pub(super) fn partial_folder(&self) -> PathBuf {
-        self.root().join("partial")
+        self.root().join(PARTIAL)
     }
 
     /// A file for an import, which disappears when it is dropped.

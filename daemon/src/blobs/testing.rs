@@ -32,6 +32,7 @@ pub(super) fn granting(hashes: impl IntoIterator<Item = BlobHash>) -> Gate {
     let granted: HashSet<_> = hashes.into_iter().collect();
     Gate {
         admits: Box::new(|_| true),
+        members: Box::new(|_, workspace| *workspace == WORKSPACE),
         grants: Box::new(move |_, workspace, hash| {
             *workspace == WORKSPACE && granted.contains(hash)
         }),

@@ -295,7 +295,7 @@ impl<'a> Import<'a> {
         let hash = blob.hash;
         match self.runtime.block_on(blob.finish()) {
             Ok(imported) => {
-                self.runtime.block_on(self.app.workspace.grant(vec![imported.hash]))?;
+                self.runtime.block_on(self.app.grant(vec![imported.hash]))?;
                 self.report.blobs_new += 1;
             }
             Err(BlobError::UploadBroken { .. }) => self.report.blobs_bad.push(hash),

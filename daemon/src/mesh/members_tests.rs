@@ -22,7 +22,7 @@ fn create_run(id: u8) -> Action {
 }
 
 impl Device {
-    fn id(&self) -> runmesh_core::ids::DeviceId {
+    pub(super) fn id(&self) -> runmesh_core::ids::DeviceId {
         self.app.mesh().unwrap().inner.device
     }
 

@@ -4,6 +4,8 @@
 //! at most one session with a peer; every task is one of the mesh's and ends with it.
 
 mod addresses;
+#[cfg(test)]
+mod blob_tests;
 mod endpoint;
 #[cfg(test)]
 mod hostile;
@@ -318,6 +320,10 @@ impl Inner {
                 // What there is no room for now is offered again when a peer comes.
                 let _ = self.fetcher.offer(Wanted { hash, size, uploaded_by: None });
             }
+        }
+        if let Err(error) = self.fetcher.offer_pinned(&snapshot) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the artifacts cannot be read");
         }
     }
 

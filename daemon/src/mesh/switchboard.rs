@@ -111,12 +111,17 @@ fn open_meshes(meshes: &Meshes) -> Vec<Arc<Inner>> {
 
 fn gate(meshes: &Meshes) -> blobs::Gate {
     let (of_members, of_grants) = (Arc::clone(meshes), Arc::clone(meshes));
+    let of_one = Arc::clone(meshes);
     let granted = |inner: &Inner, blob: &BlobHash| {
         inner.workspace.snapshot().and_then(|held| held.is_granted(blob)).unwrap_or(false)
     };
     blobs::Gate {
         admits: Box::new(move |device| {
             open_meshes(&of_members).iter().any(|inner| inner.has_member(device))
+        }),
+        members: Box::new(move |device, id| {
+            let meshes = open_meshes(&of_one);
+            meshes.iter().any(|inner| inner.workspace.id() == *id && inner.has_member(device))
         }),
         grants: Box::new(move |device, id: &WorkspaceId, blob| {
             let meshes = open_meshes(&of_grants);

@@ -9,7 +9,7 @@ use runmesh_core::ticket::Ticket;
 
 use super::{JoinError, NewTicket};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{BlobPolicy, Config};
 use crate::home::Home;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,8 +24,18 @@ impl Device {
         Self::up_in(tempfile::tempdir().unwrap(), name).await
     }
 
+    /// One that wants no more than these blobs unasked.
+    pub(super) async fn up_wanting(name: &str, blobs: BlobPolicy) -> Self {
+        Self::up_with(tempfile::tempdir().unwrap(), name, blobs).await
+    }
+
     async fn up_in(folder: tempfile::TempDir, name: &str) -> Self {
-        let config = Config { name: name.to_owned(), peer_port: Some(0), ..Config::default() };
+        Self::up_with(folder, name, BlobPolicy::default()).await
+    }
+
+    async fn up_with(folder: tempfile::TempDir, name: &str, blobs: BlobPolicy) -> Self {
+        let name = name.to_owned();
+        let config = Config { name, peer_port: Some(0), blobs, ..Config::default() };
         let app = App::open(Home::open(folder.path()).unwrap(), config).unwrap();
         app.start_mesh().await.unwrap();
         Self { app, folder }
@@ -55,6 +65,7 @@ impl Device {
 
     pub(super) async fn put(&self, run: RunId, path: &str, bytes: &[u8]) {
         let blob = self.app.blobs.import(bytes).await.unwrap();
+        self.app.grant(vec![blob.hash]).await.unwrap();
         let (owner, path) = (DocumentId::run(run), path.to_owned());
         let put = Action::PutArtifact { owner, path, blob: blob.hash, size: blob.size };
         self.app.workspace.act(put).await.unwrap();

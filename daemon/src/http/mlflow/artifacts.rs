@@ -73,7 +73,7 @@ pub(super) async fn put(
     bytes: impl AsyncRead + Send + Unpin,
 ) -> Result<(), ApiError> {
     let imported = app.blobs.import(bytes).await?;
-    app.workspace.grant(vec![imported.hash]).await?;
+    app.grant(vec![imported.hash]).await?;
     let (blob, size) = (imported.hash, imported.size);
     act(app, Action::PutArtifact { owner, path, blob, size }).await?;
     Ok(())

@@ -213,7 +213,7 @@ impl ApiError {
             BlobError::UploadBroken { .. } => ErrorCode::InvalidParameterValue,
             BlobError::TooLarge { .. } => ErrorCode::BodyTooLarge,
             BlobError::Busy { .. } => ErrorCode::TemporarilyUnavailable,
-            BlobError::Io { .. } => ErrorCode::InternalError,
+            BlobError::Io { .. } | BlobError::Ledger(_) => ErrorCode::InternalError,
         };
         Self::with_causes(code, error)
     }

@@ -127,7 +127,7 @@ pub(super) async fn put(
     let stream = body.into_data_stream().map_err(io::Error::other);
     let imported = app.blobs.import(StreamReader::new(stream)).await?;
     // The grant comes first: an operation must never name a blob that this device does not serve.
-    app.workspace.grant(vec![imported.hash]).await?;
+    app.grant(vec![imported.hash]).await?;
     let (owner, blob, size) = (DocumentId::run(run), imported.hash, imported.size);
     app.workspace.act(Action::PutArtifact { owner, path: path.clone(), blob, size }).await?;
     Ok(Json(Artifact { path, file: Some(ArtifactFile { blob, size, here: true }) }))

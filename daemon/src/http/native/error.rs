@@ -69,6 +69,10 @@ pub(in crate::http) enum Error {
     NotSettled(#[from] NotSettled),
     #[error("{0:?} cannot be the path of an artifact")]
     BadPath(String),
+    #[error("{0:?} is not the hash of a blob")]
+    NotAHash(String),
+    #[error("{0} is not pinned")]
+    NotPinned(String),
     #[error("{given} {what} are more than one request may have, which is {limit}")]
     TooMany { what: &'static str, given: usize, limit: usize },
     #[error("{what} is longer than {limit} characters")]
@@ -142,6 +146,7 @@ impl Error {
             | Self::Ambiguous { .. }
             | Self::NoSuchDevice(_)
             | Self::NoSuchConflict(_)
+            | Self::NotPinned(_)
             | Self::ConflictAmbiguous(_)
             | Self::NoSuchExperiment(_)
             | Self::NoModel { .. }
@@ -185,6 +190,7 @@ impl Error {
             | Self::NotAColumn(_)
             | Self::NotARun(_)
             | Self::BadPath(_)
+            | Self::NotAHash(_)
             | Self::Search(_)
             | Self::PlaceName(_)
             | Self::Ticket(_) => ErrorCode::Invalid,
@@ -219,6 +225,7 @@ impl Error {
             Self::NoSuchConflict(_) | Self::ConflictAmbiguous(_) => {
                 "`runmesh conflicts` lists them, with their ids"
             }
+            Self::NotPinned(_) => "`runmesh pins` lists what is",
             Self::Ambiguous { .. } => "give more digits of the id",
             Self::NoModel { .. } => {
                 "`runmesh artifacts ls RUN` lists what it has; --path says where the model is"

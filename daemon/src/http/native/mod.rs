@@ -6,6 +6,7 @@
 mod artifacts;
 mod audit;
 mod backups;
+mod blobs;
 mod bundles;
 mod conflicts;
 mod curves;
@@ -75,6 +76,10 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/runs/groups", post(groups::groups))
         .route("/runs/update", post(update::runs))
         .route("/views", get(views::list).post(views::save))
+        .route("/pins", get(blobs::pins))
+        .route("/transfers", get(blobs::transfers))
+        .route("/blobs/{hash}/holders", get(blobs::holders_of_blob))
+        .route("/runs/{run}/holders", get(blobs::holders))
         .route("/workspaces", get(workspaces::list))
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/artifacts", get(artifacts::list))
@@ -88,6 +93,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/members/revoke", post(members::revoke))
         .route("/recovery", get(members::recovery).delete(members::forget_recovery))
         .route("/join", post(manage::join))
+        .route("/pins", post(blobs::pin))
+        .route("/pins/remove", post(blobs::unpin))
         .route("/bundle/export", post(bundles::export))
         .route("/bundle/import", put(bundles::import))
         .route("/bundle/inspect", put(bundles::inspect))

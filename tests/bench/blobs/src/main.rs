@@ -97,7 +97,11 @@ async fn ours(load: &Load, folder: &Path) -> Outcome<Duration> {
         wanted.push(Wanted { hash: imported.hash, size: imported.size, uploaded_by: None });
     }
     let (asker, giver) = (endpoint(blobs::ALPN).await?, endpoint(blobs::ALPN).await?);
-    let gate = Gate { admits: Box::new(|_| true), grants: Box::new(|_, _, _| true) };
+    let gate = Gate {
+        admits: Box::new(|_| true),
+        members: Box::new(|_, _| true),
+        grants: Box::new(|_, _, _| true),
+    };
     let provider = Provider::new(held, gate);
     let address = giver.addr();
     let serving = tokio::spawn(async move {

@@ -1,0 +1,98 @@
+//! `runmesh pin`, `unpin`, `pins` and `artifacts where`: who keeps which bytes.
+
+use comfy_table::Cell;
+use runmesh_core::api::{Held, Holder, PinInfo, PinRequest};
+
+use crate::client::Client;
+use crate::error::CliError;
+use crate::screen::{Screen, Tone, cell, note, right, toned};
+use crate::show::url_part;
+use crate::text::{ago, bytes, clean, count, now_ms};
+
+/// Keeps something here, and fetches what of it is missing.
+pub(crate) fn pin(client: &Client, what: String, screen: &mut Screen) -> Result<(), CliError> {
+    let pinned: PinInfo = client.post("pins", &PinRequest { what })?;
+    if screen.is_json() {
+        return screen.json(&pinned);
+    }
+    let blobs = count(pinned.blobs, "blob", "blobs");
+    let missing = match pinned.missing {
+        0 => "all here".to_owned(),
+        missing => format!("{missing} to be fetched"),
+    };
+    screen.line(&format!("pinned {}: {blobs}, {missing}", clean(&pinned.what)))
+}
+
+/// Keeps something no more than the policy says.
+pub(crate) fn unpin(client: &Client, what: String, screen: &mut Screen) -> Result<(), CliError> {
+    let pin: PinInfo = client.post("pins/remove", &PinRequest { what })?;
+    if screen.is_json() {
+        return screen.json(&pin);
+    }
+    screen.line(&format!(
+        "{} is pinned no more; `runmesh gc` frees what nothing keeps",
+        clean(&pin.what)
+    ))
+}
+
+/// Lists what is pinned.
+pub(crate) fn pins(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
+    let pins: Vec<PinInfo> = client.get("pins", &[])?;
+    if screen.is_json() {
+        return screen.json(&pins);
+    }
+    if pins.is_empty() {
+        note("nothing is pinned; `runmesh pin RUN` keeps all files of a run here");
+        return Ok(());
+    }
+    let now = now_ms();
+    let rows = pins.iter().map(|pin| {
+        let since = i64::try_from(pin.since_ms).unwrap_or(i64::MAX);
+        vec![cell(&pin.what), right(pin.blobs), right(pin.missing), Cell::new(ago(since, now))]
+    });
+    screen.table(&["pinned", "blobs", "missing", "since"], rows)
+}
+
+/// Lists who holds the files of a run.
+pub(crate) fn holders(
+    client: &Client,
+    run: &str,
+    path: &str,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let held: Vec<Held> =
+        client.get(&format!("runs/{}/holders", url_part(run)), &[("path", path)])?;
+    if screen.is_json() {
+        return screen.json(&held);
+    }
+    if held.is_empty() {
+        note("this run has no artifacts");
+        return Ok(());
+    }
+    let rows = held.iter().map(|one| {
+        let holders = one.holders.iter().map(named).collect::<Vec<_>>().join(", ");
+        let holders = match one.holders.is_empty() {
+            true => toned(Cell::new("nobody said so"), Tone::Doubtful),
+            false => Cell::new(holders),
+        };
+        vec![
+            cell(&one.path),
+            right(one.size.map_or_else(String::new, bytes)),
+            Cell::new(if one.pinned { "pinned" } else { "" }),
+            holders,
+        ]
+    });
+    screen.table(&["path", "size", "", "held by"], rows)
+}
+
+fn named(holder: &Holder) -> String {
+    let name = match holder.device.name.as_str() {
+        "" => holder.device.id.short(),
+        name => clean(name),
+    };
+    match (holder.here, holder.connected) {
+        (true, _) => format!("{name} (this device)"),
+        (false, true) => name,
+        (false, false) => format!("{name} (away)"),
+    }
+}

@@ -1,0 +1,91 @@
+//! Who holds which blobs, told and kept between devices over real sockets.
+
+use runmesh_core::ids::{BlobHash, DeviceId, DocumentId, RunId};
+use tokio::time::timeout;
+
+use super::tests::{Device, PATIENCE};
+use crate::blobs::{NotFetched, Pin, Wanted};
+use crate::config::BlobPolicy;
+
+impl Device {
+    /// Waits until this device has heard that those and no others hold a blob.
+    pub(super) async fn hears_of(&self, blob: BlobHash, mut holders: Vec<DeviceId>) {
+        holders.sort();
+        let mut heard = self.app.fetcher.heard();
+        let held = || {
+            let id = self.app.workspace.id();
+            self.app.blobs.ledger().holders(&id, &blob).unwrap()
+        };
+        while held() != holders {
+            timeout(PATIENCE, heard.changed()).await.expect("it is told").unwrap();
+        }
+    }
+
+    /// Waits until a blob is here and may be served.
+    pub(super) async fn gets(&self, blob: BlobHash) {
+        let mut progress = self.app.fetcher.progress();
+        while !self.app.workspace.snapshot().unwrap().is_granted(&blob).unwrap() {
+            timeout(PATIENCE, progress.changed()).await.expect("it comes").unwrap();
+        }
+        assert!(self.app.blobs.has(&blob).unwrap());
+    }
+
+    pub(super) fn pin(&self, run: RunId, path: &str) {
+        let pin = Pin::Artifacts { owner: DocumentId::run(run), path: path.to_owned() };
+        self.app.blobs.ledger().pin(&self.app.workspace.id(), &pin, 1).unwrap();
+        self.app.fetcher.offer_pinned(&self.app.workspace.snapshot().unwrap()).unwrap();
+    }
+}
+
+pub(super) fn hash(bytes: &[u8]) -> BlobHash {
+    BlobHash::new(*blake3::hash(bytes).as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_blob_is_known_when_it_is_away() {
+    let ann = Device::up("ann").await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let run = ann.run(1).await;
+    let (early, late) = ([1; 1000], [2; 2000]);
+    ann.put(run, "early.bin", &early).await;
+    bob.join(&ann.invite().await).await.unwrap();
+    bob.hears_of(hash(&early), vec![ann.id()]).await;
+    ann.put(run, "late.bin", &late).await;
+    bob.hears_of(hash(&late), vec![ann.id()]).await;
+    assert!(!bob.app.blobs.has(&hash(&early)).unwrap(), "the policy is none");
+    assert!(
+        ann.app.blobs.ledger().holders(&ann.app.workspace.id(), &hash(&early)).unwrap().is_empty()
+    );
+
+    let wanted = Wanted { hash: hash(&early), size: 1000, uploaded_by: None };
+    bob.app.fetcher.fetch_now(wanted).await.unwrap();
+    ann.hears_of(hash(&early), vec![bob.id()]).await;
+    assert!(bob.synced().await);
+    ann.down().await;
+
+    let wanted = Wanted { hash: hash(&late), size: 2000, uploaded_by: None };
+    let error = bob.app.fetcher.fetch_now(wanted).await.unwrap_err();
+    assert!(matches!(error, NotFetched::Nobody { .. }), "{error:?}");
+    assert!(error.to_string().contains("which ann held when last heard of"), "{error}");
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_run_comes_whole_whatever_the_policy() {
+    let ann = Device::up("ann").await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let (run, other) = (ann.run(1).await, ann.run(2).await);
+    ann.put(run, "model/weights.bin", &[1; 30_000]).await;
+    ann.put(other, "model/weights.bin", &[2; 30_000]).await;
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    bob.pin(run, "");
+    bob.gets(hash(&[1; 30_000])).await;
+    // What comes to the run later is kept, too.
+    ann.put(run, "model/more.bin", &[3; 30_000]).await;
+    bob.gets(hash(&[3; 30_000])).await;
+    ann.hears_of(hash(&[3; 30_000]), vec![bob.id()]).await;
+    assert!(!bob.app.blobs.has(&hash(&[2; 30_000])).unwrap());
+    ann.down().await;
+    bob.down().await;
+}
