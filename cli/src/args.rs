@@ -123,6 +123,15 @@ pub(crate) enum Command {
     },
     /// List what is pinned
     Pins,
+    /// Free files that nothing names any more, and those that others promised to keep
+    Gc {
+        /// Free what nothing names even if nobody else promised to keep a copy
+        #[arg(long)]
+        force: bool,
+        /// Say what would be freed, and free nothing
+        #[arg(long, short = 'n')]
+        dry_run: bool,
+    },
     /// Show what connected devices lack of each other, or wait until they lack nothing
     Sync(Sync),
     /// Keep several workspaces on this device: list, create, choose, rename

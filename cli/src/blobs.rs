@@ -1,10 +1,11 @@
-//! `runmesh pin`, `unpin`, `pins` and `artifacts where`: who keeps which bytes.
+//! `runmesh pin`, `unpin`, `pins`, `gc` and `artifacts where`: who keeps which bytes.
 
 use comfy_table::Cell;
-use runmesh_core::api::{Held, Holder, PinInfo, PinRequest};
+use runmesh_core::api::{CollectRequest, Collected, Held, Holder, KeptWhy, PinInfo, PinRequest};
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::members::spinner;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
 use crate::show::url_part;
 use crate::text::{ago, bytes, clean, count, now_ms};
@@ -51,6 +52,44 @@ pub(crate) fn pins(client: &Client, screen: &mut Screen) -> Result<(), CliError>
         vec![cell(&pin.what), right(pin.blobs), right(pin.missing), Cell::new(ago(since, now))]
     });
     screen.table(&["pinned", "blobs", "missing", "since"], rows)
+}
+
+/// Frees blobs that this device need not hold.
+pub(crate) fn gc(
+    client: &Client,
+    asked: CollectRequest,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let waiting = spinner("collecting");
+    let done: Collected = client.post("gc", &asked)?;
+    waiting.finish_and_clear();
+    if screen.is_json() {
+        return screen.json(&done);
+    }
+    let verb = if done.dry_run { "would free" } else { "freed" };
+    let freed = count(done.freed_blobs, "blob", "blobs");
+    screen.line(&format!("{verb} {freed} ({})", bytes(done.freed_bytes)))?;
+    for kept in &done.kept {
+        let blobs = count(kept.blobs, "blob", "blobs");
+        screen.line(&format!("kept {blobs} ({}): {}", bytes(kept.bytes), why(kept.why)))?;
+    }
+    Ok(())
+}
+
+const fn why(why: KeptWhy) -> &'static str {
+    match why {
+        KeptWhy::Wanted => "runs or models have them, and this device wants them",
+        KeptWhy::Pinned => "pinned",
+        KeptWhy::Promised => "promised to another device, for a day at most",
+        KeptWhy::OnlyCopy => {
+            "runs or models have them, and no connected device promised to keep them"
+        }
+        KeptWhy::NobodyPromised => {
+            "nothing names them, and no connected device promised to keep them; --force frees them"
+        }
+        KeptWhy::ComingIn => "just being uploaded or fetched",
+        KeptWhy::OtherWorkspace => "another workspace of this device has them",
+    }
 }
 
 /// Lists who holds the files of a run.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::CommandFactory;
+use runmesh_core::api::CollectRequest;
 use runmesh_daemon::home;
 
 use crate::args::{Args, Artifacts, AuditAsked, Bundle, Command, ServiceAsked};
@@ -65,6 +66,9 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         }
         Command::Pin { what } => blobs::pin(&client()?, what, screen),
         Command::Unpin { what } => blobs::unpin(&client()?, what, screen),
+        Command::Gc { force, dry_run } => {
+            blobs::gc(&client()?, CollectRequest { force, dry_run }, screen)
+        }
         Command::Pins => blobs::pins(&client()?, screen),
         Command::Artifacts(Artifacts::Put { run, local, path }) => {
             artifacts::put(&client()?, &run, &local, path, screen)

@@ -6,6 +6,7 @@ pub mod blobs;
 pub mod bundle;
 mod causes;
 mod clocks;
+pub mod collect;
 pub mod config;
 pub mod daemon;
 pub mod device;

@@ -208,6 +208,12 @@ impl Workspace {
         done.unwrap_or(Err(WriteError::Stopping))
     }
 
+    /// Notes that this device serves blobs in this workspace no more.
+    pub async fn ungrant(&self, blobs: Vec<BlobHash>) -> Result<(), WriteError> {
+        let done = self.ask(|reply| Write::Ungrant(blobs, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
     /// Notes which version this device serves under a number of a model, before it does.
     pub async fn note_served(
         &self,

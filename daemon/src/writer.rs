@@ -66,6 +66,7 @@ pub(crate) enum Write {
     Ingest(Vec<Entry>, Reply<Ingested>),
     Declare(Vec<ActKind>, Reply<()>),
     Grant(Vec<BlobHash>, Reply<()>),
+    Ungrant(Vec<BlobHash>, Reply<()>),
     /// Notes which version was served under a number of a model.
     NoteServed([(DocumentId, i64, DocumentId); 1], Reply<()>),
     Adopt(Snapshot, Reply<u64>),
@@ -239,6 +240,7 @@ impl Writer {
             Write::Grant(blobs, reply) => {
                 drop(reply.send(self.guarded(|store| store.grant(&blobs))))
             }
+            Write::Ungrant(blobs, reply) => drop(reply.send(self.ungrant(&blobs))),
             Write::NoteServed(served, reply) => {
                 drop(reply.send(self.guarded(|store| store.note_served(&served))))
             }
@@ -268,6 +270,14 @@ impl Writer {
         }
         self.space.check()?;
         write(&mut self.store).map_err(|error| self.note_broken(error))
+    }
+
+    /// Not kept back by a full disk: it is what makes room.
+    fn ungrant(&mut self, blobs: &[BlobHash]) -> Result<(), WriteError> {
+        if self.broken {
+            return Err(WriteError::Broken);
+        }
+        self.store.ungrant(blobs).map_err(|error| self.note_broken(error))
     }
 
     fn note_broken(&mut self, error: StoreError) -> WriteError {

@@ -237,6 +237,18 @@ impl Store {
         Ok(txn.commit()?)
     }
 
+    /// Notes, durably, that this device serves these blobs in this workspace no more.
+    pub fn ungrant(&mut self, blobs: &[BlobHash]) -> Result<(), StoreError> {
+        let txn = durable(&self.database)?;
+        {
+            let mut table = txn.open_table(tables::GRANTS)?;
+            for blob in blobs {
+                table.remove(blob.as_bytes())?;
+            }
+        }
+        Ok(txn.commit()?)
+    }
+
     /// Notes, durably, which versions this device serves under which numbers of models.
     pub fn note_served(
         &mut self,

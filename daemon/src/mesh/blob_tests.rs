@@ -1,10 +1,13 @@
 //! Who holds which blobs, told and kept between devices over real sockets.
 
+use runmesh_core::action::Action;
+use runmesh_core::api::{CollectRequest, Collected, KeptWhy};
 use runmesh_core::ids::{BlobHash, DeviceId, DocumentId, RunId};
 use tokio::time::timeout;
 
 use super::tests::{Device, PATIENCE};
 use crate::blobs::{NotFetched, Pin, Wanted};
+use crate::collect::collect;
 use crate::config::BlobPolicy;
 
 impl Device {
@@ -88,4 +91,99 @@ async fn a_pinned_run_comes_whole_whatever_the_policy() {
     assert!(!bob.app.blobs.has(&hash(&[2; 30_000])).unwrap());
     ann.down().await;
     bob.down().await;
+}
+
+fn asked(force: bool, dry_run: bool) -> CollectRequest {
+    CollectRequest { force, dry_run }
+}
+
+/// What was kept and why, in numbers of blobs.
+fn kept(done: &Collected) -> Vec<(KeptWhy, u64)> {
+    done.kept.iter().map(|kept| (kept.why, kept.blobs)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_goes_when_another_member_promised_to_keep_its_own() {
+    let ann = Device::up_wanting("ann", BlobPolicy::None).await;
+    let bob = Device::up_wanting("bob", BlobPolicy::All).await;
+    let run = ann.run(1).await;
+    ann.put(run, "a.bin", &[1; 1000]).await;
+    ann.put(run, "b.bin", &[2; 2000]).await;
+    ann.pin(run, "b.bin");
+    // Alone, nothing goes, and not by force either: documents name both.
+    for force in [false, true] {
+        let done = collect(&ann.app, asked(force, false)).await.unwrap();
+        assert_eq!(
+            (done.freed_blobs, kept(&done)),
+            (0, vec![(KeptWhy::Pinned, 1), (KeptWhy::OnlyCopy, 1)])
+        );
+    }
+    bob.join(&ann.invite().await).await.unwrap();
+    bob.gets(hash(&[1; 1000])).await;
+    bob.gets(hash(&[2; 2000])).await;
+    ann.hears_of(hash(&[1; 1000]), vec![bob.id()]).await;
+    let likely = collect(&ann.app, asked(false, true)).await.unwrap();
+    assert_eq!((likely.freed_blobs, likely.freed_bytes), (1, 1000));
+    assert!(ann.app.blobs.has(&hash(&[1; 1000])).unwrap(), "nothing was done");
+    let done = collect(&ann.app, asked(false, false)).await.unwrap();
+    assert_eq!((done.freed_blobs, done.freed_bytes), (1, 1000));
+    assert!(!ann.app.blobs.has(&hash(&[1; 1000])).unwrap());
+    bob.hears_of(hash(&[1; 1000]), vec![]).await;
+
+    // Bob keeps his word, whatever he is asked, and ann reads it from him again.
+    bob.app
+        .workspace
+        .act(Action::RemoveArtifacts { owner: DocumentId::run(run), path: "a.bin".to_owned() })
+        .await
+        .unwrap();
+    let done = collect(&bob.app, asked(true, false)).await.unwrap();
+    assert_eq!(kept(&done), [(KeptWhy::Wanted, 1), (KeptWhy::Promised, 1)]);
+    let wanted = Wanted { hash: hash(&[1; 1000]), size: 1000, uploaded_by: None };
+    ann.app.fetcher.fetch_now(wanted).await.unwrap();
+    ann.down().await;
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_document_names_goes_by_force_or_by_a_promise() {
+    let ann = Device::up("ann").await;
+    let run = ann.run(1).await;
+    ann.put(run, "last.ckpt", &[1; 1000]).await;
+    ann.put(run, "last.ckpt", &[2; 2000]).await;
+    let coming = ann.app.blobs.import(&[3; 3000][..]).await.unwrap();
+    let done = collect(&ann.app, asked(false, false)).await.unwrap();
+    assert_eq!(kept(&done), [(KeptWhy::Wanted, 1), (KeptWhy::NobodyPromised, 2)]);
+    let done = collect(&ann.app, asked(true, false)).await.unwrap();
+    assert_eq!((done.freed_blobs, done.freed_bytes), (1, 1000));
+    assert_eq!(kept(&done), [(KeptWhy::Wanted, 1), (KeptWhy::ComingIn, 1)]);
+    assert!(ann.app.blobs.has(&coming.hash).unwrap());
+    assert!(ann.app.blobs.has(&hash(&[2; 2000])).unwrap());
+    drop(coming);
+    let done = collect(&ann.app, asked(true, false)).await.unwrap();
+    assert_eq!((done.freed_blobs, done.freed_bytes), (1, 3000));
+    ann.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_collect_at_once_keep_one_copy() {
+    for _ in 0..5 {
+        let ann = Device::up_wanting("ann", BlobPolicy::None).await;
+        let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+        let run = ann.run(1).await;
+        ann.put(run, "a.bin", &[1; 1000]).await;
+        bob.join(&ann.invite().await).await.unwrap();
+        let (blob, size) = (hash(&[1; 1000]), 1000);
+        bob.app.fetcher.fetch_now(Wanted { hash: blob, size, uploaded_by: None }).await.unwrap();
+        ann.hears_of(blob, vec![bob.id()]).await;
+        bob.hears_of(blob, vec![ann.id()]).await;
+        let (first, second) = tokio::join!(
+            collect(&ann.app, asked(false, false)),
+            collect(&bob.app, asked(false, false))
+        );
+        assert!(first.unwrap().freed_blobs + second.unwrap().freed_blobs < 2);
+        let copies = [&ann, &bob].map(|device| device.app.blobs.has(&blob).unwrap());
+        assert_ne!(copies, [false, false], "nobody has it any more");
+        ann.down().await;
+        bob.down().await;
+    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use runmesh_core::api::{Held, Holder, Named, PinInfo, PinRequest, Transfer, Transfers};
+use runmesh_core::api::{
+    CollectRequest, Collected, Held, Holder, Named, PinInfo, PinRequest, Transfer, Transfers,
+};
 use runmesh_core::ids::{BlobHash, DeviceId, DocumentId};
 use runmesh_core::rows::ArtifactRow;
 use runmesh_core::store::Snapshot;
@@ -16,6 +18,7 @@ use super::error::Error;
 use super::{artifacts, query, read, runs};
 use crate::app::App;
 use crate::blobs::{Pin, Pins};
+use crate::collect::collect;
 use crate::workspace::device_of;
 
 /// What is at a path of an owner and below it.
@@ -190,6 +193,11 @@ pub(super) async fn unpin(
         Ok(Json(info(app, snapshot, &pin, 0)?))
     })
     .await
+}
+
+pub(super) async fn gc(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Collected>, Error> {
+    let asked: CollectRequest = read(&body)?;
+    Ok(Json(collect(&app, asked).await?))
 }
 
 pub(super) async fn transfers(State(app): State<Arc<App>>) -> Json<Transfers> {

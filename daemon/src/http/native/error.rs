@@ -17,6 +17,7 @@ use crate::backup::BackupError;
 use crate::blobs::{BlobError, NotFetched};
 use crate::bundle::{ExportError, ImportError};
 use crate::causes::with_causes;
+use crate::collect::CollectError;
 use crate::home::HomeError;
 use crate::http::mlflow::download::NotSent;
 use crate::mesh::{JoinError, MembersError};
@@ -116,6 +117,8 @@ pub(in crate::http) enum Error {
     #[error("the file cannot be read")]
     Unreadable(#[source] std::io::Error),
     #[error(transparent)]
+    Collect(#[from] CollectError),
+    #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -204,8 +207,10 @@ impl Error {
             }
             Self::Import(ImportError::OtherWorkspace { .. }) => ErrorCode::Refused,
             Self::Import(ImportError::Bundle(_) | ImportError::Sealed(_)) => ErrorCode::Invalid,
+            Self::Collect(CollectError::Busy) => ErrorCode::Unavailable,
             Self::Home(_)
             | Self::Backup(_)
+            | Self::Collect(_)
             | Self::Export(_)
             | Self::Import(_)
             | Self::Store(_)

@@ -95,6 +95,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/join", post(manage::join))
         .route("/pins", post(blobs::pin))
         .route("/pins/remove", post(blobs::unpin))
+        .route("/gc", post(blobs::gc))
         .route("/bundle/export", post(bundles::export))
         .route("/bundle/import", put(bundles::import))
         .route("/bundle/inspect", put(bundles::inspect))
