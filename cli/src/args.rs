@@ -132,6 +132,14 @@ pub(crate) enum Command {
         #[arg(long, short = 'n')]
         dry_run: bool,
     },
+    /// Take a deleted run away for good, on every device, with its history and its files
+    Purge {
+        /// The run's id, or the start of it
+        run: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Show what connected devices lack of each other, or wait until they lack nothing
     Sync(Sync),
     /// Keep several workspaces on this device: list, create, choose, rename

@@ -1,7 +1,11 @@
-//! `runmesh pin`, `unpin`, `pins`, `gc` and `artifacts where`: who keeps which bytes.
+//! `runmesh pin`, `unpin`, `pins`, `gc`, `purge` and `artifacts where`: who keeps which bytes.
+
+use std::io::{self, IsTerminal};
 
 use comfy_table::Cell;
-use runmesh_core::api::{CollectRequest, Collected, Held, Holder, KeptWhy, PinInfo, PinRequest};
+use runmesh_core::api::{
+    CollectRequest, Collected, Held, Holder, KeptWhy, PinInfo, PinRequest, Purged, RunDetails,
+};
 
 use crate::client::Client;
 use crate::error::CliError;
@@ -74,6 +78,44 @@ pub(crate) fn gc(
         screen.line(&format!("kept {blobs} ({}): {}", bytes(kept.bytes), why(kept.why)))?;
     }
     Ok(())
+}
+
+/// Takes a deleted run away for good.
+pub(crate) fn purge(
+    client: &Client,
+    run: &str,
+    yes: bool,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    if !yes {
+        let shown: RunDetails = client.get(&format!("runs/{}", url_part(run)), &[])?;
+        let name = clean(&shown.run.name);
+        confirm(&format!(
+            "run {name} ({}) goes from all devices as they hear of it, and nothing brings it back",
+            shown.run.id
+        ))?;
+    }
+    let purged: Purged =
+        client.post(&format!("runs/{}/purge", url_part(run)), &serde_json::json!({}))?;
+    if screen.is_json() {
+        return screen.json(&purged);
+    }
+    let freed = count(purged.freed_blobs, "blob", "blobs");
+    let size = bytes(purged.freed_bytes);
+    screen.line(&format!("purged run {}; {freed} ({size}) freed here", purged.run))
+}
+
+/// Asks a person whether to go on.
+fn confirm(what: &str) -> Result<(), CliError> {
+    note(what);
+    if io::stdin().is_terminal() {
+        note("type yes to go on");
+        let mut answer = String::new();
+        if io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes" {
+            return Ok(());
+        }
+    }
+    Err(CliError::NotConfirmed)
 }
 
 const fn why(why: KeptWhy) -> &'static str {

@@ -66,6 +66,7 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         }
         Command::Pin { what } => blobs::pin(&client()?, what, screen),
         Command::Unpin { what } => blobs::unpin(&client()?, what, screen),
+        Command::Purge { run, yes } => blobs::purge(&client()?, &run, yes, screen),
         Command::Gc { force, dry_run } => {
             blobs::gc(&client()?, CollectRequest { force, dry_run }, screen)
         }

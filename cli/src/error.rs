@@ -19,6 +19,8 @@ use crate::text::clean;
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    #[error("nothing was done: it was not confirmed")]
+    NotConfirmed,
     #[error("no runmesh daemon is running for this home ({})", .home.display())]
     NoDaemon { home: PathBuf },
     #[error("the daemon of this home does not answer at {address}")]
@@ -92,6 +94,7 @@ impl CliError {
                 | BackupError::OtherWorkspace
                 | BackupError::Refused(_),
             )
+            | Self::NotConfirmed
             | Self::UnsafePath { .. } => 5,
             Self::Api(error) => match error.code {
                 ErrorCode::NotFound => 4,
@@ -113,6 +116,7 @@ impl CliError {
         let hint = match self {
             Self::NoDaemon { .. } => "start one with `runmesh up`",
             Self::HomeRuns { .. } => "stop it first: `runmesh down`",
+            Self::NotConfirmed => "say --yes, where nobody can be asked",
             Self::Api(error) => return error.hint.clone(),
             Self::Ask { .. } => "see whether it is busy or hangs: `runmesh status`",
             Self::Answer { .. } => {

@@ -10,7 +10,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
-use crate::ids::{DeviceId, Incarnation, JournalId, WorkspaceId};
+use crate::ids::{DeviceId, DocumentId, Incarnation, JournalId, WorkspaceId};
 use crate::operation::OperationHash;
 
 /// The longest name of a device or a workspace, in bytes.
@@ -139,6 +139,11 @@ pub enum ActKind {
     },
     /// Says nothing but what its author had seen, where that is too much for one act.
     Seen,
+    /// An admin's word that what is held of a document, and what comes of it later, is redacted.
+    Purge {
+        /// The document.
+        document: DocumentId,
+    },
 }
 
 const FOUND: u8 = 1;
@@ -150,6 +155,7 @@ const RENAME: u8 = 6;
 const REVOKE: u8 = 7;
 const RECOVERY: u8 = 8;
 const SEEN: u8 = 9;
+const PURGE: u8 = 10;
 
 /// The id of the workspace that `founder` founds with `nonce`.
 pub fn workspace_id(founder: &DeviceId, nonce: &[u8; 16]) -> WorkspaceId {
@@ -245,6 +251,10 @@ impl Act {
                 out.extend_from_slice(key);
             }
             ActKind::Seen => out.push(SEEN),
+            ActKind::Purge { document } => {
+                out.push(PURGE);
+                out.extend_from_slice(&document.to_bytes());
+            }
         }
         out
     }
@@ -288,6 +298,10 @@ impl Act {
             REVOKE => ActKind::Revoke { key: reader.array("ticket key")? },
             RECOVERY => ActKind::Recovery { key: reader.array("ticket key")? },
             SEEN => ActKind::Seen,
+            PURGE => {
+                let document = DocumentId::from_bytes(&reader.array("document")?);
+                ActKind::Purge { document }
+            }
             _ => return Ok(None),
         };
         reader.finish("act")?;
@@ -325,8 +339,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::RunId;
 
-    fn acts() -> [Act; 9] {
+    fn acts() -> [Act; 10] {
         let seen = vec![[1; 32], [2; 32]];
         let (name, device_name) = ("lab".to_owned(), "ann's laptop".to_owned());
         let found = ActKind::Found { nonce: [3; 16], name, device_name: device_name.clone() };
@@ -340,7 +355,8 @@ mod tests {
         let role = ActKind::SetRole { device, role: Role::Reader, cuts };
         let rename = ActKind::Rename { key: [6; 32], name: "gpu-box".to_owned() };
         let (revoke, recovery) = (ActKind::Revoke { key }, ActKind::Recovery { key });
-        [found, invite, join, remove, role, rename, revoke, recovery, ActKind::Seen]
+        let purge = ActKind::Purge { document: DocumentId::run(RunId::new([9; 16])) };
+        [found, invite, join, remove, role, rename, revoke, recovery, ActKind::Seen, purge]
             .map(|kind| Act { kind, seen: seen.clone() })
     }
 
@@ -351,7 +367,7 @@ mod tests {
         assert_eq!(hashes, GOLDEN);
     }
 
-    const GOLDEN: [&str; 9] = [
+    const GOLDEN: [&str; 10] = [
         "681e42984a09afaa",
         "e9bb6f2a961d8884",
         "ebdbbdc07dd203f9",
@@ -361,6 +377,7 @@ mod tests {
         "2c93a2fd2aaab3ad",
         "70ad86ee750de0c4",
         "6d7c087d1ab8438d",
+        "0000000000000000",
     ];
 
     #[test]

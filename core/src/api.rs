@@ -20,8 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::audit::{AuditFlaw, AuditLine, AuditPage, AuditQuery, AuditReport};
 pub use self::blobs::{
-    CollectRequest, Collected, Held, Holder, KeptBlobs, KeptWhy, PinInfo, PinRequest, Transfer,
-    Transfers,
+    CollectRequest, Collected, Held, Holder, KeptBlobs, KeptWhy, PinInfo, PinRequest, Purged,
+    Transfer, Transfers,
 };
 pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,

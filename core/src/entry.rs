@@ -9,7 +9,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
-use crate::ids::{DeviceId, EntryHash, JournalId, WorkspaceId};
+use crate::ids::{DeviceId, DocumentId, EntryHash, JournalId, WorkspaceId};
 use crate::operation::{self, MAX_BODY_BYTES, MAX_OPERATIONS, Operation};
 use crate::vector::Tip;
 
@@ -206,6 +206,13 @@ impl UnverifiedEntry {
         &self.stored
     }
 
+    /// The form without the content of operations on documents that `is_gone` says; none if there are
+    /// none in it.
+    pub(crate) fn redacted(&self, is_gone: impl Fn(&DocumentId) -> bool) -> Option<Vec<u8>> {
+        let operations = redact(&self.operations, is_gone)?;
+        Some(pack(&self.signature, self.clock, self.body_bytes, &operations))
+    }
+
     /// Checks that this is the entry of `workspace` that follows `tail` in its journal.
     pub fn verify(self, workspace: WorkspaceId, tail: &Tip) -> Result<Entry, EntryError> {
         let (journal, number) = (self.journal, self.number);
@@ -260,8 +267,18 @@ impl Entry {
             clock,
         };
         let signature = key.sign(&header.to_bytes()).to_bytes();
-        let stored = store_form(&signature, &header, &body);
+        let stored = store_form(&signature, clock, header.body_bytes, header.operations, &body);
         Self { hash: header.hash(), header, operations, stored }
+    }
+
+    /// The entry without the content of operations on documents that `is_gone` says; none if there
+    /// are none in it. It is the same entry: its hash and its signature stay.
+    pub fn redacted(&self, is_gone: impl Fn(&DocumentId) -> bool) -> Option<Self> {
+        let operations = redact(&self.operations, is_gone)?;
+        let signature = self.stored.first_chunk().expect("the stored form starts with it");
+        let Header { clock, body_bytes, .. } = self.header;
+        let stored = pack(signature, clock, body_bytes, &operations);
+        Some(Self { header: self.header.clone(), hash: self.hash, operations, stored })
     }
 
     fn check(&self, signature: &[u8; 64]) -> Result<(), EntryError> {
@@ -353,7 +370,36 @@ pub(crate) fn clock_of(stored: &[u8]) -> Option<Clock> {
     Some(Clock(u64::from_le_bytes(bytes.try_into().ok()?)))
 }
 
-fn store_form(signature: &[u8; 64], header: &Header, body: &[u8]) -> Vec<u8> {
+/// Operations without the content of those that are gone; none if none of them are.
+fn redact(
+    operations: &[Operation],
+    is_gone: impl Fn(&DocumentId) -> bool,
+) -> Option<Vec<Operation>> {
+    let gone = |operation: &Operation| operation.document().is_some_and(&is_gone);
+    if !operations.iter().any(gone) {
+        return None;
+    }
+    let redact = |operation: &Operation| match operation {
+        Operation::Whole { kind, .. } if gone(operation) => {
+            Operation::Redacted { kind: *kind, hash: operation.hash() }
+        }
+        kept => kept.clone(),
+    };
+    Some(operations.iter().map(redact).collect())
+}
+
+fn pack(signature: &[u8; 64], clock: Clock, body_bytes: u32, operations: &[Operation]) -> Vec<u8> {
+    let body = operation::encode_body(operations);
+    store_form(signature, clock, body_bytes, operations.len() as u32, &body)
+}
+
+fn store_form(
+    signature: &[u8; 64],
+    clock: Clock,
+    body_bytes: u32,
+    operations: u32,
+    body: &[u8],
+) -> Vec<u8> {
     let packed = zstd::bulk::compress(body, ZSTD_LEVEL).ok().filter(|p| p.len() < body.len());
     let (packing, packed) = match &packed {
         Some(packed) => (Packing::Zstd, &packed[..]),
@@ -361,11 +407,11 @@ fn store_form(signature: &[u8; 64], header: &Header, body: &[u8]) -> Vec<u8> {
     };
     let mut out = Vec::with_capacity(packed.len() + 96);
     out.extend_from_slice(signature);
-    out.extend_from_slice(&header.clock.0.to_le_bytes());
+    out.extend_from_slice(&clock.0.to_le_bytes());
     out.push(packing as u8);
-    put_varint(&mut out, u64::from(header.body_bytes));
+    put_varint(&mut out, u64::from(body_bytes));
     put_varint(&mut out, body.len() as u64);
-    put_varint(&mut out, u64::from(header.operations));
+    put_varint(&mut out, u64::from(operations));
     put_bytes(&mut out, packed);
     out
 }
@@ -387,7 +433,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ids::{DocumentId, Incarnation, RunId};
+    use crate::ids::{Incarnation, RunId};
     use crate::operation::OperationKind;
 
     fn key() -> SigningKey {

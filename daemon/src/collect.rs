@@ -2,11 +2,13 @@
 //!
 //! Invariants: a copy goes only if a connected member has durably promised to keep its own; a blob
 //! that a document names goes under no other condition, and one that none names also if that is
-//! asked for. What is pinned, promised to others, being taken in, or of another workspace stays. A
+//! asked for; what a purged document named, in any case. What is pinned, promised to others, being
+//! taken in, or of another workspace stays. A
 //! blob is told to be held no more before its file is removed, so that a crash leaves a file too
 //! many and never a name without a file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use runmesh_core::api::{CollectRequest, Collected, KeptBlobs, KeptWhy};
@@ -17,6 +19,7 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::blobs::{BlobError, Blobs, Collection, Pins, ask_to_keep};
 use crate::config::BlobPolicy;
+use crate::workspaces::Workspaces;
 use crate::writer::WriteError;
 
 /// For how long members are asked to keep what this device drops. After that, they in turn need a
@@ -24,6 +27,10 @@ use crate::writer::WriteError;
 const KEEP_MS: u64 = 24 * 3_600_000;
 /// How long one member may take to promise.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often to look whether something was purged.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How soon to look again whether another collection has ended.
+const SOON: Duration = Duration::from_millis(50);
 /// How many blobs are freed in one go, while whoever uploads one of them waits.
 const AT_ONCE: usize = 256;
 
@@ -106,6 +113,72 @@ pub async fn collect(app: &App, asked: CollectRequest) -> Result<Collected, Coll
     }
     let (freed_blobs, freed_bytes) = freed;
     Ok(Collected { dry_run: asked.dry_run, freed_blobs, freed_bytes, kept: kept.told() })
+}
+
+/// Frees the blobs of documents that were purged, unless something else names them: whatever was
+/// pinned or promised. Returns how many, and their bytes.
+pub async fn free_purged(app: &App) -> Result<(u64, u64), CollectError> {
+    if app.workspace.snapshot()?.purged_blobs()?.is_empty() {
+        return Ok((0, 0));
+    }
+    // Another collection frees other blobs; this one waits for it.
+    let collection = loop {
+        match app.blobs.collection() {
+            Some(collection) => break collection,
+            None => tokio::time::sleep(SOON).await,
+        }
+    };
+    let workspace = app.workspace.id();
+    let snapshot = app.workspace.fresh().await?;
+    let blobs = app.blobs.clone();
+    let (all, going) = blocking(move || {
+        let all = snapshot.purged_blobs()?;
+        let named = named(&snapshot, &Pins::default())?;
+        let mut going = Vec::new();
+        for blob in all.iter().filter(|blob| !named.contains_key(*blob)) {
+            let of = blobs.ledger().workspaces_of(blob)?;
+            let size = blobs.size(blob)?.filter(|_| of.iter().all(|of| *of == workspace));
+            going.extend(size.map(|bytes| Spare { blob: *blob, bytes, is_named: false }));
+        }
+        Ok::<_, CollectError>((all, going))
+    })
+    .await?;
+    let round = Round { app, workspace, collection };
+    let (mut freed, mut coming_in) = ((0, 0), HashSet::new());
+    for some in going.chunks(AT_ONCE) {
+        let (claimed, left): (Vec<_>, Vec<_>) =
+            some.iter().copied().partition(|one| round.collection.claim(one.blob));
+        coming_in.extend(left.iter().map(|one| one.blob));
+        let removed = round.remove(claimed.iter().map(|one| one.blob).collect()).await;
+        round.collection.release();
+        removed?;
+        freed.0 += claimed.len() as u64;
+        freed.1 += claimed.iter().map(|one| one.bytes).sum::<u64>();
+    }
+    // What is just being fetched is looked at again the next time.
+    let done = all.into_iter().filter(|blob| !coming_in.contains(blob)).collect();
+    app.workspace.forget_purged(done).await?;
+    Ok(freed)
+}
+
+/// Frees blobs of documents that other devices purge, in every workspace, until the daemon stops.
+pub async fn follow_purges(workspaces: Arc<Workspaces>) {
+    loop {
+        for space in workspaces.all() {
+            match free_purged(&space.app).await {
+                Ok((0, _)) => {}
+                Ok((blobs, bytes)) => tracing::info!(blobs, bytes, "freed what was purged"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "blobs of purged runs were not freed");
+                }
+            }
+        }
+        tokio::select! {
+            () = workspaces.device().stopping.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

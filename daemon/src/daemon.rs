@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::AppError;
 use crate::bundle::Watch;
+use crate::collect::follow_purges;
 use crate::config::Config;
 use crate::device::Device;
 use crate::home::{Home, HomeError};
@@ -63,6 +64,7 @@ pub struct Daemon {
     stop_http: oneshot::Sender<()>,
     http: JoinHandle<io::Result<()>>,
     watch: Option<Watch>,
+    purges: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -85,7 +87,8 @@ impl Daemon {
         let until = async { drop(stopped.await) };
         let http = tokio::spawn(http::serve(listener, Arc::clone(&workspaces), until));
         let watch = Watch::start(&workspaces);
-        Ok(Self { workspaces, address, stop_http, http, watch })
+        let purges = tokio::spawn(follow_purges(Arc::clone(&workspaces)));
+        Ok(Self { workspaces, address, stop_http, http, watch, purges })
     }
 
     /// The workspaces.
@@ -118,6 +121,8 @@ impl Daemon {
         if let Some(watch) = self.watch {
             watch.stop().await;
         }
+        // It ends when it has freed what it is at.
+        let _ = self.purges.await;
         device.hang_up().await;
         self.workspaces.stop().await;
         device.close().await;

@@ -214,6 +214,12 @@ impl Workspace {
         done.unwrap_or(Err(WriteError::Stopping))
     }
 
+    /// Notes that blobs of purged documents need not be freed any more.
+    pub async fn forget_purged(&self, blobs: Vec<BlobHash>) -> Result<(), WriteError> {
+        let done = self.ask(|reply| Write::ForgetPurged(blobs, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
     /// Notes which version this device serves under a number of a model, before it does.
     pub async fn note_served(
         &self,

@@ -67,6 +67,8 @@ pub(crate) enum Write {
     Declare(Vec<ActKind>, Reply<()>),
     Grant(Vec<BlobHash>, Reply<()>),
     Ungrant(Vec<BlobHash>, Reply<()>),
+    /// Notes that blobs of purged documents need not be freed any more.
+    ForgetPurged(Vec<BlobHash>, Reply<()>),
     /// Notes which version was served under a number of a model.
     NoteServed([(DocumentId, i64, DocumentId); 1], Reply<()>),
     Adopt(Snapshot, Reply<u64>),
@@ -240,7 +242,12 @@ impl Writer {
             Write::Grant(blobs, reply) => {
                 drop(reply.send(self.guarded(|store| store.grant(&blobs))))
             }
-            Write::Ungrant(blobs, reply) => drop(reply.send(self.ungrant(&blobs))),
+            Write::Ungrant(blobs, reply) => {
+                drop(reply.send(self.make_room(|store| store.ungrant(&blobs))))
+            }
+            Write::ForgetPurged(blobs, reply) => {
+                drop(reply.send(self.make_room(|store| store.forget_purged(&blobs))))
+            }
             Write::NoteServed(served, reply) => {
                 drop(reply.send(self.guarded(|store| store.note_served(&served))))
             }
@@ -272,12 +279,15 @@ impl Writer {
         write(&mut self.store).map_err(|error| self.note_broken(error))
     }
 
-    /// Not kept back by a full disk: it is what makes room.
-    fn ungrant(&mut self, blobs: &[BlobHash]) -> Result<(), WriteError> {
+    /// Writes what makes room: a full disk does not keep it back.
+    fn make_room(
+        &mut self,
+        write: impl FnOnce(&mut Store) -> Result<(), StoreError>,
+    ) -> Result<(), WriteError> {
         if self.broken {
             return Err(WriteError::Broken);
         }
-        self.store.ungrant(blobs).map_err(|error| self.note_broken(error))
+        write(&mut self.store).map_err(|error| self.note_broken(error))
     }
 
     fn note_broken(&mut self, error: StoreError) -> WriteError {

@@ -24,7 +24,8 @@ fn simulate(seed: u64) -> Simulation {
 
 /// Simulates some seeds, and makes sure that what they are to survive did happen.
 fn simulate_all(seeds: std::ops::Range<u64>) {
-    let (mut lost, mut repeated, mut cuts, mut crashes, mut acknowledged) = (0, 0, 0, 0, 0);
+    let (mut lost, mut repeated, mut cuts, mut crashes) = (0, 0, 0, 0);
+    let (mut acknowledged, mut purged) = (0, 0);
     for seed in seeds {
         let tally = simulate(seed).tally;
         lost += tally.lost;
@@ -32,11 +33,12 @@ fn simulate_all(seeds: std::ops::Range<u64>) {
         cuts += tally.cuts;
         crashes += tally.crashes;
         acknowledged += tally.acknowledged;
+        purged += tally.purged;
     }
     eprintln!(
-        "{acknowledged} acknowledged, {lost} lost, {repeated} repeated, {cuts} cuts, {crashes} crashes"
+        "{acknowledged} acknowledged, {purged} purged, {lost} lost, {repeated} repeated, {cuts} cuts, {crashes} crashes"
     );
-    assert!(lost.min(repeated).min(cuts).min(crashes) > 50 && acknowledged > 5000);
+    assert!(lost.min(repeated).min(cuts).min(crashes).min(purged) > 50 && acknowledged > 5000);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Named;
-use crate::ids::{BlobHash, DeviceId};
+use crate::ids::{BlobHash, DeviceId, RunId};
 
 /// An artifact and who holds its bytes: an element of the answer to `GET runs/RUN/holders`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +108,17 @@ pub struct KeptBlobs {
     pub blobs: u64,
     /// And their bytes.
     pub bytes: u64,
+}
+
+/// The answer to `POST runs/RUN/purge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// The run that is gone.
+    pub run: RunId,
+    /// How many blobs were freed on this device.
+    pub freed_blobs: u64,
+    /// And their bytes.
+    pub freed_bytes: u64,
 }
 
 /// Why a blob was kept.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::graph::Graph;
 use super::{Closed, Former, Invitation, JoinRefusal, Member, Membership, PlacedAct, Rank, Void};
 use crate::act::{ActKind, Cuts, Role, workspace_id};
-use crate::ids::{DeviceId, JournalId, WorkspaceId};
+use crate::ids::{DeviceId, DocumentId, JournalId, WorkspaceId};
 
 /// What made a device an admin, and how senior it is by that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,7 @@ struct Judge<'a> {
     about: BTreeMap<Subject, Vec<usize>>,
     revokes: BTreeMap<[u8; 32], Vec<usize>>,
     invites: BTreeMap<[u8; 32], Invite>,
+    purged: BTreeSet<DocumentId>,
     counts: BTreeSet<usize>,
     void: BTreeMap<usize, Void>,
 }
@@ -92,6 +93,7 @@ pub(super) fn judge(workspace: WorkspaceId, acts: &[PlacedAct]) -> Membership {
         about: BTreeMap::new(),
         revokes: BTreeMap::new(),
         invites: BTreeMap::new(),
+        purged: BTreeSet::new(),
         counts: BTreeSet::new(),
         void: BTreeMap::new(),
     };
@@ -287,6 +289,10 @@ impl<'a> Judge<'a> {
             ActKind::Remove { device, .. } | ActKind::SetRole { device, .. } => {
                 self.strips.entry(*device).or_default().push(act);
             }
+            // Of other documents, a later version may know what it is to purge them.
+            ActKind::Purge { document } if document.as_run().is_some() => {
+                self.purged.insert(*document);
+            }
             _ => {}
         }
     }
@@ -430,6 +436,7 @@ impl<'a> Judge<'a> {
             };
             membership.invitations.insert(*key, open);
         }
+        membership.purged = std::mem::take(&mut self.purged);
         for (at, why) in &self.void {
             let act = self.graph.act(*at);
             membership.void.insert(act.id, (act.journal.device, *why));

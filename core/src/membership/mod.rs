@@ -19,12 +19,12 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::graph::heads;
 use crate::act::{Act, ActId, ActKind, Cuts, Role, act_id};
 use crate::clock::Clock;
-use crate::ids::{DeviceId, JournalId, WorkspaceId};
+use crate::ids::{DeviceId, DocumentId, JournalId, WorkspaceId};
 use crate::operation::OperationHash;
 
 /// An act and where it comes from.
@@ -214,6 +214,7 @@ pub struct Membership {
     members: BTreeMap<DeviceId, Member>,
     former: BTreeMap<DeviceId, Former>,
     invitations: BTreeMap<[u8; 32], Invitation>,
+    purged: BTreeSet<DocumentId>,
     void: BTreeMap<ActId, (DeviceId, Void)>,
 }
 
@@ -330,6 +331,11 @@ impl Membership {
     /// All invitations, by the public halves of their keys.
     pub fn invitations(&self) -> impl Iterator<Item = (&[u8; 32], &Invitation)> {
         self.invitations.iter()
+    }
+
+    /// The documents that admins had purged.
+    pub const fn purged(&self) -> &BTreeSet<DocumentId> {
+        &self.purged
     }
 
     /// The acts that do not count, who wrote them, and why they do not.

@@ -36,6 +36,7 @@ impl Store {
                 break;
             }
         }
+        self.purge(now)?;
         Ok(news)
     }
 

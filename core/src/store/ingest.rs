@@ -8,7 +8,7 @@ use super::journals::Journals;
 use super::{Store, StoreError, durable, meta};
 use crate::clock::UnixMillis;
 use crate::entry::{Entry, EntryError};
-use crate::ids::{BlobHash, DeviceId, JournalId};
+use crate::ids::{BlobHash, DeviceId, DocumentId, JournalId};
 use crate::membership::{Membership, PlacedAct};
 
 /// The most changes that may wait for others; beyond it a journal that adds more is not taken.
@@ -108,8 +108,14 @@ impl Store {
                 stuck.insert(journal, Fault::TooManyWaiting);
                 continue;
             }
-            let journal_number = journals.push(entry)?;
-            for (at, operation) in checked.into_iter().enumerate() {
+            // What is purged by an act that comes now is redacted once all acts are judged.
+            let gone = |document: &DocumentId| self.membership.purged().contains(document);
+            let redacted = entry.redacted(gone);
+            let journal_number = journals.push(redacted.as_ref().unwrap_or(entry))?;
+            let kept = entry.operations().iter().map(|one| !one.document().is_some_and(gone));
+            let checked = checked.into_iter().zip(kept);
+            let checked = checked.map(|(one, kept)| if kept { one } else { Checked::Opaque });
+            for (at, operation) in checked.enumerate() {
                 let place = (journal_number, entry.header().number, at as u32);
                 applier.add(place, entry.header().clock, operation)?;
             }

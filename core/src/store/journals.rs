@@ -8,7 +8,8 @@ use super::StoreError;
 use super::snapshot::decode;
 use super::tables::{ENTRIES, JOURNALS};
 use crate::entry::{Entry, UnverifiedEntry};
-use crate::ids::{DeviceId, EntryHash, Incarnation, JournalId};
+use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, JournalId};
+use crate::operation::Operation;
 use crate::vector::{Tip, VersionVector};
 
 /// The row of a journal. Journals are numbered in order of arrival.
@@ -51,6 +52,23 @@ pub(super) fn displace(row: &[u8]) -> Result<(EntryHash, &[u8]), StoreError> {
     let (previous, stored) =
         row.split_first_chunk().ok_or(StoreError::NotOurs("an entry in the store is damaged"))?;
     Ok((EntryHash::new(*previous), stored))
+}
+
+/// The row of an entry without the content of operations on documents that `is_gone` says, of which
+/// `gone` is told; none if there are none in it.
+pub(super) fn redact_row(
+    journal: JournalId,
+    number: u64,
+    row: &[u8],
+    is_gone: impl Fn(&DocumentId) -> bool,
+    gone: &mut impl FnMut(&Operation),
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let (previous, stored) = displace(row)?;
+    let entry = UnverifiedEntry::decode(journal, number, stored)?;
+    let Some(redacted) = entry.redacted(&is_gone) else { return Ok(None) };
+    let goes = |operation: &&Operation| operation.document().is_some_and(&is_gone);
+    entry.operations().iter().filter(goes).for_each(gone);
+    Ok(Some([&previous.as_bytes()[..], &redacted].concat()))
 }
 
 /// The tables of journals, opened for one transaction.
@@ -120,6 +138,35 @@ impl<'txn> Journals<'txn> {
         self.journals.insert(&key_of(journal), encoded.as_slice())?;
         self.rows.insert(*journal, row);
         Ok(taken)
+    }
+
+    /// Redacts operations in all entries. `named` is told of those before they go.
+    pub(super) fn redact(
+        &mut self,
+        is_gone: impl Fn(&DocumentId) -> bool,
+        mut gone: impl FnMut(&Operation),
+    ) -> Result<(), StoreError> {
+        for (number, journal) in self.by_number()? {
+            let mut saved = 0;
+            let mut changed = Vec::new();
+            for item in self.entries.range((number, 0)..=(number, u64::MAX))? {
+                let (place, row) = item?;
+                let entry = place.value().1;
+                if let Some(new) = redact_row(journal, entry, row.value(), &is_gone, &mut gone)? {
+                    saved += row.value().len().saturating_sub(new.len()) as u64;
+                    changed.push((entry, new));
+                }
+            }
+            for (entry, row) in &changed {
+                self.entries.insert((number, *entry), row.as_slice())?;
+            }
+            let Some(held) = self.row(&journal)?.filter(|_| !changed.is_empty()) else { continue };
+            let row = JournalRow { bytes: held.bytes.saturating_sub(saved), ..held };
+            let encoded = postcard::to_stdvec(&row).expect("a row is plain data");
+            self.journals.insert(&key_of(&journal), encoded.as_slice())?;
+            self.rows.insert(journal, row);
+        }
+        Ok(())
     }
 
     /// All journals, by local number.

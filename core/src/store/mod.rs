@@ -17,6 +17,7 @@ mod meta;
 mod model_points;
 pub(crate) mod placed;
 mod plan;
+mod purge;
 mod rebuild;
 mod seal;
 pub(crate) mod snapshot;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ use super::batch::{decode_chunk, series_name};
 use super::journals::{self, JournalRow};
 use super::tables::{
     ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
-    LOOKUPS, META, MODEL_RUNS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, VALUES, WAITING,
+    LOOKUPS, META, MODEL_RUNS, PURGED_BLOBS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, VALUES,
+    WAITING,
 };
 use crate::act::{Act, ActKind};
 use crate::clock::Clock;
@@ -434,6 +435,16 @@ impl Snapshot {
     /// All blobs that this device may serve in this workspace.
     pub fn granted(&self) -> Result<Vec<BlobHash>, StoreError> {
         let table = self.txn.open_table(GRANTS)?;
+        table.iter()?.map(|item| Ok(BlobHash::new(*item?.0.value()))).collect()
+    }
+
+    /// Blobs of purged documents that are not freed yet.
+    pub fn purged_blobs(&self) -> Result<Vec<BlobHash>, StoreError> {
+        let table = match self.txn.open_table(PURGED_BLOBS) {
+            // A store that was made before there was such a table.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            opened => opened?,
+        };
         table.iter()?.map(|item| Ok(BlobHash::new(*item?.0.value()))).collect()
     }
 

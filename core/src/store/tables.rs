@@ -1,7 +1,7 @@
 //! The tables of a workspace's redb file, on one screen.
 //!
-//! Ground state: `meta`, `journals`, `entries`, `set-aside`, `grants` and `served-versions` (edits not
-//! sealed yet are in the edit log beside the file). Everything else is derived from it and is dropped by a rebuild. The
+//! Ground state: `meta`, `journals`, `entries`, `set-aside`, `grants`, `served-versions`, `purged` and
+//! `purged-blobs` (edits not sealed yet are in the edit log beside the file). Everything else is derived from it and is dropped by a rebuild. The
 //! number at a name's end is the version of its format.
 
 use redb::{TableDefinition, WriteTransaction};
@@ -24,6 +24,12 @@ pub(crate) const GRANTS: TableDefinition<&[u8; 32], ()> = TableDefinition::new("
 /// number that was pinned here must not silently become another model.
 pub(crate) const SERVED_VERSIONS: TableDefinition<(&[u8; 17], i64), &[u8; 17]> =
     TableDefinition::new("served-versions-1");
+
+/// Documents that were purged, and of which this store holds nothing any more.
+pub(crate) const PURGED: TableDefinition<&[u8; 17], ()> = TableDefinition::new("purged-1");
+/// Blobs that such documents named, until they are freed here or seen to be named by others.
+pub(crate) const PURGED_BLOBS: TableDefinition<&[u8; 32], ()> =
+    TableDefinition::new("purged-blobs-1");
 
 /// A document's id to its snapshot.
 pub(crate) const DOCUMENTS: TableDefinition<&[u8; 17], &[u8]> = TableDefinition::new("documents-1");
@@ -85,6 +91,8 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(SET_ASIDE)?;
     txn.open_table(GRANTS)?;
     txn.open_table(SERVED_VERSIONS)?;
+    txn.open_table(PURGED)?;
+    txn.open_table(PURGED_BLOBS)?;
     txn.open_table(DOCUMENTS)?;
     txn.open_table(CONTESTED)?;
     txn.open_table(WAITING)?;

@@ -6,6 +6,7 @@ mod conflicts;
 mod evaluation;
 mod logged_models;
 mod models;
+mod purge;
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Who holds which blobs, told and kept between devices over real sockets.
 
+use runmesh_core::act::ActKind;
 use runmesh_core::action::Action;
 use runmesh_core::api::{CollectRequest, Collected, KeptWhy};
 use runmesh_core::ids::{BlobHash, DeviceId, DocumentId, RunId};
@@ -7,7 +8,7 @@ use tokio::time::timeout;
 
 use super::tests::{Device, PATIENCE};
 use crate::blobs::{NotFetched, Pin, Wanted};
-use crate::collect::collect;
+use crate::collect::{collect, free_purged};
 use crate::config::BlobPolicy;
 
 impl Device {
@@ -186,4 +187,33 @@ async fn two_that_collect_at_once_keep_one_copy() {
         ann.down().await;
         bob.down().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_frees_files_everywhere_but_those_that_others_have() {
+    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
+    let bob = Device::up_wanting("bob", BlobPolicy::All).await;
+    let (gone, stays) = (ann.run(1).await, ann.run(2).await);
+    ann.put(gone, "only.bin", &[1; 1000]).await;
+    ann.put(gone, "shared.bin", &[2; 2000]).await;
+    ann.put(stays, "shared.bin", &[2; 2000]).await;
+    bob.join(&ann.invite().await).await.unwrap();
+    bob.gets(hash(&[1; 1000])).await;
+    bob.gets(hash(&[2; 2000])).await;
+    bob.pin(gone, "");
+    ann.app.workspace.act(Action::SetRunDeleted { id: gone, deleted: true }).await.unwrap();
+    let document = DocumentId::run(gone);
+    ann.app.workspace.declare(vec![ActKind::Purge { document }]).await.unwrap();
+    assert_eq!(free_purged(&ann.app).await.unwrap(), (1, 1000));
+    assert!(bob.synced().await);
+    assert!(!bob.has(gone) && bob.has(stays));
+    assert_eq!(free_purged(&bob.app).await.unwrap(), (1, 1000));
+    ann.hears_of(hash(&[1; 1000]), vec![]).await;
+    for device in [&ann, &bob] {
+        assert!(!device.app.blobs.has(&hash(&[1; 1000])).unwrap());
+        assert!(device.app.blobs.has(&hash(&[2; 2000])).unwrap());
+        assert!(device.app.workspace.snapshot().unwrap().purged_blobs().unwrap().is_empty());
+    }
+    ann.down().await;
+    bob.down().await;
 }

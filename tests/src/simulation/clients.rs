@@ -42,6 +42,15 @@ pub(super) enum Acknowledged {
 }
 
 impl Acknowledged {
+    /// The run that it is about.
+    pub(super) fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Run(run) | Self::Point { run, .. } | Self::Param { run, .. } => Some(*run),
+            Self::Artifact { owner, .. } => owner.as_run(),
+            Self::Span { .. } => None,
+        }
+    }
+
     /// Panics unless a device holds it.
     pub(super) fn check(&self, snapshot: &Snapshot, device: usize) {
         let held = match self {
@@ -93,6 +102,18 @@ pub(super) fn write(
     let count = done.len();
     device.acknowledged.extend(done);
     written.map(|()| count)
+}
+
+/// Has the founder's device purge one of the runs that it knows; returns whether there was one.
+pub(super) fn purge(
+    device: &mut Device,
+    now: UnixMillis,
+    random: &mut StdRng,
+) -> Result<bool, Failed> {
+    match pick(&known_runs(device), random) {
+        Some(run) => device.purge(now, run).map(|()| true),
+        None => Ok(false),
+    }
 }
 
 fn known_runs(device: &Device) -> Vec<RunId> {

@@ -1,5 +1,6 @@
 //! A device of the simulation: a real store on disks that can fail and lose power.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -7,7 +8,8 @@ use runmesh_core::act::{ActKind, Role, workspace_id};
 use runmesh_core::action::{Action, Outcome, Refusal};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::disk::Disk;
-use runmesh_core::ids::{DeviceId, Incarnation, JournalId, WorkspaceId};
+use runmesh_core::entry::{Entry, UnverifiedEntry, verify_chain};
+use runmesh_core::ids::{DeviceId, DocumentId, Incarnation, JournalId, RunId, WorkspaceId};
 use runmesh_core::store::{
     Birth, Chain, Fault, Files, RoundEnd, Snapshot, Start, Store, StoreError,
 };
@@ -223,6 +225,38 @@ impl Device {
             faults.extend(self.store().ingest(now, good)?.faults);
         }
         Ok(faults)
+    }
+
+    /// Has the founder say that a run is gone for good.
+    pub(super) fn purge(&mut self, now: UnixMillis, run: RunId) -> Result<(), Failed> {
+        let document = DocumentId::run(run);
+        self.store().declare(now, vec![ActKind::Purge { document }])?;
+        Ok(())
+    }
+
+    /// The runs that are gone for good.
+    pub(super) fn purged(&self) -> BTreeSet<RunId> {
+        let membership = self.snapshot().membership().expect("reading does not fail");
+        membership.purged().iter().filter_map(DocumentId::as_run).collect()
+    }
+
+    /// How many operations on these runs are kept with their content.
+    pub(super) fn kept_of(&self, runs: &BTreeSet<RunId>) -> usize {
+        let snapshot = self.snapshot();
+        let mut kept = 0;
+        for (journal, tip) in self.vector().iter() {
+            let rows = snapshot.entries(journal, 0, usize::MAX).expect("reading does not fail");
+            assert_eq!(rows.len() as u64, tip.count);
+            let read = (0..).zip(&rows).map(|(number, row)| {
+                UnverifiedEntry::decode(*journal, number, row).expect("it was stored")
+            });
+            let (good, fault) = verify_chain(self.workspace(), Tip::START, read.collect(), 1);
+            assert_eq!((fault, good.last().map(Entry::tip)), (None, Some(*tip)));
+            let operations = good.iter().flat_map(Entry::operations);
+            let runs_of = operations.filter_map(|one| one.document()?.as_run());
+            kept += runs_of.filter(|run| runs.contains(run)).count();
+        }
+        kept
     }
 
     pub(super) fn contents(&self) -> Contents {

@@ -4,7 +4,8 @@
 //! repeat, reorder and delay messages and are cut and healed; devices crash at any write, restart
 //! and have wrong clocks; clients of all of them write to the same runs. Then the chaos ends, and
 //! [`Simulation::check`] holds every device to what was promised: all hold the same, what they show
-//! is what a rebuild shows, and nothing that any of them acknowledged is missing.
+//! is what a rebuild shows, nothing that any of them acknowledged is missing, and nothing is kept of
+//! what was purged.
 
 mod clients;
 mod contents;
@@ -87,6 +88,8 @@ pub struct Tally {
     pub crashes: u64,
     /// Writes that were acknowledged.
     pub acknowledged: u64,
+    /// Runs that were purged.
+    pub purged: u64,
 }
 
 impl Simulation {
@@ -139,10 +142,13 @@ impl Simulation {
 
     /// Holds every device to what was promised.
     pub fn check(&mut self) {
-        let acknowledged: Vec<_> =
+        let mut acknowledged: Vec<_> =
             self.devices.iter().flat_map(|device| device.acknowledged.clone()).collect();
+        let purged = self.devices[0].purged();
+        acknowledged.retain(|write| write.run().is_none_or(|run| !purged.contains(&run)));
         let mut first = None;
         for device in &mut self.devices {
+            assert_eq!(device.kept_of(&purged), 0, "device {} kept what was purged", device.number);
             let shown = device.contents();
             for write in &acknowledged {
                 write.check(&device.snapshot(), device.number);
@@ -406,6 +412,13 @@ impl Simulation {
         match clients::write(&mut self.devices[device], now, &mut self.random) {
             Ok(acknowledged) => self.tally.acknowledged += acknowledged as u64,
             Err(Failed) => return self.crash(device),
+        }
+        // The founder is an admin whatever happens.
+        if device == 0 && self.random.random_bool(0.05) {
+            match clients::purge(&mut self.devices[device], now, &mut self.random) {
+                Ok(purged) => self.tally.purged += u64::from(purged),
+                Err(Failed) => return self.crash(device),
+            }
         }
         let (next, seal) = (500 + self.within(6_000), self.within(3_000));
         self.after(next, Event::Write { device });

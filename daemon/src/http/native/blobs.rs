@@ -6,11 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
+use runmesh_core::act::ActKind;
 use runmesh_core::api::{
-    CollectRequest, Collected, Held, Holder, Named, PinInfo, PinRequest, Transfer, Transfers,
+    CollectRequest, Collected, Held, Holder, Named, PinInfo, PinRequest, Purged, Role, Transfer,
+    Transfers,
 };
 use runmesh_core::ids::{BlobHash, DeviceId, DocumentId};
-use runmesh_core::rows::ArtifactRow;
+use runmesh_core::membership::NotYours;
+use runmesh_core::rows::{ArtifactRow, Lifecycle};
 use runmesh_core::store::Snapshot;
 use serde::Deserialize;
 
@@ -18,7 +21,7 @@ use super::error::Error;
 use super::{artifacts, query, read, runs};
 use crate::app::App;
 use crate::blobs::{Pin, Pins};
-use crate::collect::collect;
+use crate::collect::{collect, free_purged};
 use crate::workspace::device_of;
 
 /// What is at a path of an owner and below it.
@@ -198,6 +201,28 @@ pub(super) async fn unpin(
 pub(super) async fn gc(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Collected>, Error> {
     let asked: CollectRequest = read(&body)?;
     Ok(Json(collect(&app, asked).await?))
+}
+
+pub(super) async fn purge(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+) -> Result<Json<Purged>, Error> {
+    let own = device_of(&app.home);
+    let run = query(&app, move |_, snapshot| {
+        let row = runs::find(snapshot, &run)?;
+        if snapshot.membership()?.role(&own) != Some(Role::Admin) {
+            return Err(Error::Members(NotYours::NotAnAdmin.into()));
+        }
+        match row.lifecycle {
+            Lifecycle::Deleted => Ok(row.id),
+            Lifecycle::Active => Err(Error::NotDeleted(row.id.to_string())),
+        }
+    })
+    .await?;
+    let document = DocumentId::run(run);
+    app.workspace.declare(vec![ActKind::Purge { document }]).await?;
+    let (freed_blobs, freed_bytes) = free_purged(&app).await?;
+    Ok(Json(Purged { run, freed_blobs, freed_bytes }))
 }
 
 pub(super) async fn transfers(State(app): State<Arc<App>>) -> Json<Transfers> {

@@ -74,6 +74,8 @@ pub(in crate::http) enum Error {
     NotAHash(String),
     #[error("{0} is not pinned")]
     NotPinned(String),
+    #[error("run {0} is not deleted; only deleted runs can be purged")]
+    NotDeleted(String),
     #[error("{given} {what} are more than one request may have, which is {limit}")]
     TooMany { what: &'static str, given: usize, limit: usize },
     #[error("{what} is longer than {limit} characters")]
@@ -169,6 +171,7 @@ impl Error {
             Self::SignatureChanged { .. } => ErrorCode::Refused,
             Self::WrongDevice => ErrorCode::WrongDevice,
             Self::Alone
+            | Self::NotDeleted(_)
             | Self::ForeignPage
             | Self::Members(
                 MembersError::NotYours(_) | MembersError::LastAdmin | MembersError::Recovery,

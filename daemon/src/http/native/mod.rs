@@ -96,6 +96,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/pins", post(blobs::pin))
         .route("/pins/remove", post(blobs::unpin))
         .route("/gc", post(blobs::gc))
+        .route("/runs/{run}/purge", post(blobs::purge))
         .route("/bundle/export", post(bundles::export))
         .route("/bundle/import", put(bundles::import))
         .route("/bundle/inspect", put(bundles::inspect))
