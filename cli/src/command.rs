@@ -11,8 +11,8 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::{
-    artifacts, audit, backups, blobs, bundles, compare, conflicts, demo, doctor, job, members, models,
-    runs, service, show, status, tickets, up, workspaces,
+    artifacts, audit, backups, blobs, bundles, compare, conflicts, demo, doctor, job, members,
+    models, runs, service, show, status, tickets, up, workspaces,
 };
 
 /// Does what the command line asks.

@@ -110,6 +110,16 @@ def test_answers_are_what_the_description_says(described, devices):
     assert check("get", "/runs/{run}", **at)["outputs"]
     assert check("get", "/runs/{run}/artifacts", query="?path=model", **at)
     check("put", "/runs/{run}/artifact", b"bytes", query="?path=bytes.bin", **at)
+    blob = check("get", "/runs/{run}/holders", query="?path=bytes.bin", **at)[0]["blob"]
+    assert check("get", "/blobs/{hash}/holders", hash=blob)["holders"][0]["here"]
+    check("get", "/transfers")
+    assert check("post", "/pins", {"what": f"{run}/bytes.bin"})["blobs"] == 1
+    assert check("get", "/pins")
+    check("post", "/pins/remove", {"what": f"{run}/bytes.bin"})
+    assert check("post", "/gc", {"dry_run": True, "force": False})["kept"]
+    gone = client.create_run(experiment).info.run_id
+    client.delete_run(gone)
+    check("post", "/runs/{run}/purge", run=gone)
     assert check("get", "/logged-models/{model}", model=model.model_id)["name"] == "net"
     check("get", "/logged-models/{model}/artifacts", model=model.model_id)
     check("post", "/models/register", {"run": run, "name": "registered", "note": "first"})

@@ -7,6 +7,7 @@ use crate::ids::{BlobHash, DeviceId, RunId};
 
 /// An artifact and who holds its bytes: an element of the answer to `GET runs/RUN/holders`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Held {
     /// Its path in the run; empty in the answer to `GET blobs/HASH/holders`.
     pub path: String,
@@ -22,6 +23,7 @@ pub struct Held {
 
 /// A device that holds a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Holder {
     /// Which.
     pub device: Named<DeviceId>,
@@ -33,6 +35,7 @@ pub struct Holder {
 
 /// `POST pins` and `POST pins/remove`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PinRequest {
     /// A run's id or the start of it, `RUN/PATH`, or the hash of a blob.
     pub what: String,
@@ -40,6 +43,7 @@ pub struct PinRequest {
 
 /// What this device keeps and fetches whatever its policy: an element of the answer to `GET pins`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PinInfo {
     /// `RUN`, `RUN/PATH` or a hash.
     pub what: String,
@@ -53,6 +57,7 @@ pub struct PinInfo {
 
 /// The answer to `GET transfers`: how far fetching blobs is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Transfers {
     /// Blobs that are wanted and not here, those under way included.
     pub queued: u64,
@@ -66,6 +71,7 @@ pub struct Transfers {
 
 /// A blob that is being fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Transfer {
     /// Which.
     pub blob: BlobHash,
@@ -77,6 +83,7 @@ pub struct Transfer {
 
 /// `POST gc`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CollectRequest {
     /// Free also what nobody promised to keep, if no document names it.
     #[serde(default)]
@@ -88,6 +95,7 @@ pub struct CollectRequest {
 
 /// What collecting blobs came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Collected {
     /// Whether nothing was freed and all is what would have been.
     pub dry_run: bool,
@@ -101,6 +109,7 @@ pub struct Collected {
 
 /// Blobs that were kept for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeptBlobs {
     /// Why.
     pub why: KeptWhy,
@@ -112,6 +121,7 @@ pub struct KeptBlobs {
 
 /// The answer to `POST runs/RUN/purge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Purged {
     /// The run that is gone.
     pub run: RunId,
@@ -123,6 +133,7 @@ pub struct Purged {
 
 /// Why a blob was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeptWhy {
     /// A document names it, and the policy wants it here.

@@ -233,6 +233,10 @@ impl<'s> Words<'s> {
             ActKind::Revoke { key } => format!("closed ticket {}", ticket(&key)),
             ActKind::Recovery { key } => format!("made recovery ticket {}", ticket(&key)),
             ActKind::Seen => "noted the acts it had seen".to_owned(),
+            ActKind::Purge { document } => match document.as_run() {
+                Some(run) => format!("purged run {run}"),
+                None => "purged a document of a kind that is not known here".to_owned(),
+            },
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use iroh::endpoint::Connection;
@@ -24,6 +24,8 @@ use crate::writer::WriteError;
 /// How many blobs are fetched at once in the background, and how many if somebody waits for them.
 const AT_ONCE: usize = 4;
 const AT_ONCE_URGENT: usize = 16;
+/// How often to look who can be heard, if nothing says that somebody came.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What the fetcher needs from the rest of the daemon.
 pub struct Surroundings {
@@ -271,6 +273,7 @@ impl Fetcher {
                     Err(error) => propagate_panic(Err(error)),
                 },
                 () = until(due) => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
     }

@@ -9,14 +9,15 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::api::{
-    Artifact, AuditPage, AuditQuery, AuditReport, BundleReport, Columns, ConflictInfo, Conflicts,
-    CreateWorkspace, Curve, CurveQuery, Diagnosis, ErrorBody, Experiment, ExperimentUpdate,
-    ExportRequest, FoundRuns, GroupQuery, Groups, Invitation, InviteRequest, JoinRequest, Joined,
-    LoggedModelDetails, Members, ModelDetails, ModelVersion, Named, NewExperiment, Peer,
-    PromoteModel, ROOT, RecoveryTicket, RegisterModel, RegisteredModel, RemoveRequest,
-    RenameRequest, RenameWorkspace, ResolveConflict, ResolveModel, RevokeRequest, RoleRequest,
-    RunDetails, RunSearch, RunsUpdate, SavedView, Status, SyncReport, SyncRequest, TablePage,
-    TableQuery, UseWorkspace, ViewUpdate, WorkspaceInfo,
+    Artifact, AuditPage, AuditQuery, AuditReport, BundleReport, CollectRequest, Collected, Columns,
+    ConflictInfo, Conflicts, CreateWorkspace, Curve, CurveQuery, Diagnosis, ErrorBody, Experiment,
+    ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery, Groups, Held, Invitation,
+    InviteRequest, JoinRequest, Joined, LoggedModelDetails, Members, ModelDetails, ModelVersion,
+    Named, NewExperiment, Peer, PinInfo, PinRequest, PromoteModel, Purged, ROOT, RecoveryTicket,
+    RegisterModel, RegisteredModel, RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict,
+    ResolveModel, RevokeRequest, RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status,
+    SyncReport, SyncRequest, TablePage, TableQuery, Transfers, UseWorkspace, ViewUpdate,
+    WorkspaceInfo,
 };
 use runmesh_core::ids::DeviceId;
 use utoipa::openapi::path::{
@@ -189,6 +190,7 @@ fn describe() -> OpenApi {
     let mut api = Api::default();
     workspace(&mut api);
     runs(&mut api);
+    blobs(&mut api);
     models(&mut api);
     device(&mut api);
     let Api { paths, schemas } = api;
@@ -255,6 +257,27 @@ fn runs(api: &mut Api) {
         .query(&["path"])
         .takes_bytes()
         .answers::<Artifact>();
+}
+
+fn blobs(api: &mut Api) {
+    api.get("/runs/{run}/holders", "Which devices hold the files of a run.")
+        .query(&["path"])
+        .answers_list_of::<Held>();
+    api.get("/blobs/{hash}/holders", "Which devices hold a blob.").answers::<Held>();
+    api.get("/transfers", "How far fetching blobs is.").answers::<Transfers>();
+    api.get("/pins", "What is kept here whatever the policy.").answers_list_of::<PinInfo>();
+    api.post("/pins", "Keeps something here.").managed().body::<PinRequest>().answers::<PinInfo>();
+    api.post("/pins/remove", "Keeps it no more than the policy says.")
+        .managed()
+        .body::<PinRequest>()
+        .answers::<PinInfo>();
+    api.post("/gc", "Frees blobs that this device need not hold.")
+        .managed()
+        .body::<CollectRequest>()
+        .answers::<Collected>();
+    api.post("/runs/{run}/purge", "Takes a deleted run away for good, everywhere.")
+        .managed()
+        .answers::<Purged>();
 }
 
 fn models(api: &mut Api) {
