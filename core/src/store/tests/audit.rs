@@ -130,7 +130,7 @@ fn what_was_done_is_said_in_words_with_who_did_it() {
         })
     );
     let all = ann.parts(&About::default());
-    assert_eq!(all[0], "founded workspace \"lab\" as \"ann\"");
+    assert!(all.contains(&"founded workspace \"lab\" as \"ann\"".to_owned()));
     assert!(all.iter().any(|part| part.starts_with("invited 1 device as a writer by ticket ")));
     // Everybody reads the same journals.
     assert_eq!(ann.lines(&About::default()), bob.lines(&About::default()));
@@ -176,9 +176,10 @@ fn pages_tell_everything_once_whatever_comes_in_meanwhile() {
             ann.log(run, 200 + lines.len() as i64, &[]).unwrap();
             ann.store.seal(NOW).unwrap();
         }
-        // What came in meanwhile is newer, and was not told.
-        let now = ann.lines(&About::default());
-        assert_eq!(lines[..], now[now.len() - lines.len()..]);
+        // What came in meanwhile was not told; of the rest nothing is missing, in the same order.
+        let now = ann.lines(&About::default()).into_iter();
+        assert_eq!(lines, now.filter(|line| lines.contains(line)).collect::<Vec<_>>());
+        assert!(whole.iter().all(|line| lines.contains(line)));
         if limit == 1 {
             assert_eq!(lines, whole);
         }
