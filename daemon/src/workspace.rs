@@ -15,7 +15,7 @@ use runmesh_core::action::{Action, Outcome};
 use runmesh_core::entry::Entry;
 use runmesh_core::ids::{BlobHash, DeviceId, DocumentId, Incarnation, JournalId, WorkspaceId};
 use runmesh_core::store::{
-    Birth, Files, Ingested, Snapshot, Start, Store, StoreError, StoreReader,
+    Birth, CarriedOver, Files, Ingested, Snapshot, Start, Store, StoreError, StoreReader,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -188,6 +188,13 @@ impl Workspace {
     /// Stores and applies entries of peers; they are durable when this returns.
     pub async fn ingest(&self, entries: Vec<Entry>) -> Result<Ingested, WriteError> {
         let done = self.ask(|reply| Write::Ingest(entries, reply)).await;
+        done.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// Takes in entries of this device's own journals that a peer holds; those that are not here are
+    /// carried over into a new part of its journal.
+    pub async fn take_line(&self, entries: Vec<Entry>) -> Result<CarriedOver, WriteError> {
+        let done = self.ask(|reply| Write::TakeLine(entries, reply)).await;
         done.unwrap_or(Err(WriteError::Stopping))
     }
 

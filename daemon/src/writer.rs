@@ -13,8 +13,10 @@ use runmesh_core::act::ActKind;
 use runmesh_core::action::{Action, Outcome, Refusal};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::entry::Entry;
-use runmesh_core::ids::{BlobHash, DocumentId};
-use runmesh_core::store::{Ingested, Round, RoundEnd, SEAL_BYTES, Snapshot, Store, StoreError};
+use runmesh_core::ids::{BlobHash, DocumentId, Incarnation};
+use runmesh_core::store::{
+    CarriedOver, Ingested, Round, RoundEnd, SEAL_BYTES, Snapshot, Store, StoreError,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::queue::{Queue, Received};
@@ -69,6 +71,8 @@ pub(crate) enum Write {
     Ungrant(Vec<BlobHash>, Reply<()>),
     /// Notes that blobs of purged documents need not be freed any more.
     ForgetPurged(Vec<BlobHash>, Reply<()>),
+    /// Entries of this device's own journals, in which it may have been forked.
+    TakeLine(Vec<Entry>, Reply<CarriedOver>),
     /// Notes which version was served under a number of a model.
     NoteServed([(DocumentId, i64, DocumentId); 1], Reply<()>),
     Adopt(Snapshot, Reply<u64>),
@@ -238,6 +242,12 @@ impl Writer {
                 let made = self.guarded(|store| store.declare(now(), kinds));
                 self.tell();
                 let _ = reply.send(made);
+            }
+            Write::TakeLine(entries, reply) => {
+                let incarnation = Incarnation::new(rand::random());
+                let took = self.guarded(|store| store.take_line(now(), incarnation, entries));
+                self.tell();
+                let _ = reply.send(took);
             }
             Write::Grant(blobs, reply) => {
                 drop(reply.send(self.guarded(|store| store.grant(&blobs))))

@@ -88,3 +88,38 @@ def test_a_lost_laptop_is_succeeded_by_a_new_device_with_the_recovery_ticket(dev
     members = bob.ask("members")
     until(lambda: [one["device"]["id"] for one in bob.ask("members")["former"]] == [was], "the laptop is out")
     assert restored["device"] in [one["device"]["id"] for one in members["members"]]
+
+
+def test_a_home_that_was_copied_by_hand_and_ran_twice_loses_nothing(devices):
+    ann, bob, twin = devices("ann").up(), devices("bob").up(), devices("twin")
+    bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
+    first = MlflowClient(bob.url).create_run("0", run_name="before").info.run_id
+    bob.ask("sync", "--wait")
+    bob.down()
+    shutil.copytree(bob.home, twin.home)
+    bob.up()
+    by_bob = MlflowClient(bob.url).create_run("0", run_name="of bob").info.run_id
+    bob.ask("sync", "--wait")
+    bob.down()
+    # The copy writes another entry under the same number. Then it meets Ann, who has the first.
+    ann.down()
+    twin.up()
+    by_twin = MlflowClient(twin.url).create_run("0", run_name="of twin").info.run_id
+    twin.down()
+    ann.up()
+    twin.up()
+    everything = {first, by_bob, by_twin}
+
+    def holds(device) -> bool:
+        return {run.info.run_id for run in MlflowClient(device.url).search_runs(["0"])} == everything
+
+    until(lambda: holds(ann) and holds(twin), "both hold what both wrote")
+    assert any("ran twice" in text for text in twin.ask("status")["warnings"])
+    twin.down()
+    bob.up()
+    until(lambda: holds(bob), "so does the one that was copied")
+    for device in (ann, bob):
+        assert device.ask("audit", "verify")["wrong"] == []
+    later = MlflowClient(bob.url).create_run("0", run_name="later").info.run_id
+    everything.add(later)
+    until(lambda: holds(ann), "and it goes on")

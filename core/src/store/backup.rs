@@ -11,7 +11,9 @@ use redb::{
 };
 
 use super::meta::{self, Identity};
-use super::tables::{self, ENTRIES, GRANTS, JOURNALS, META, SERVED_VERSIONS, SET_ASIDE};
+use super::tables::{
+    self, ENTRIES, FORKS, GRANTS, JOURNALS, META, PURGED, PURGED_BLOBS, SERVED_VERSIONS, SET_ASIDE,
+};
 use super::{Files, Snapshot, Start, Store, StoreError, durable};
 use crate::act::{Act, ActKind};
 use crate::clock::UnixMillis;
@@ -36,7 +38,10 @@ impl Snapshot {
         copy(self.txn(), &txn, JOURNALS)?;
         copy(self.txn(), &txn, ENTRIES)?;
         copy(self.txn(), &txn, SET_ASIDE)?;
+        copy(self.txn(), &txn, FORKS)?;
         copy(self.txn(), &txn, GRANTS)?;
+        copy(self.txn(), &txn, PURGED)?;
+        copy(self.txn(), &txn, PURGED_BLOBS)?;
         copy(self.txn(), &txn, SERVED_VERSIONS)?;
         meta::note_copied(&txn)?;
         tables::create_all(&txn)?;

@@ -11,6 +11,7 @@ mod batch;
 mod contested;
 mod cuts;
 mod error;
+mod forks;
 mod ingest;
 mod journals;
 mod meta;
@@ -33,6 +34,7 @@ use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransact
 pub use self::apply::OperationError;
 pub use self::backup::GoesOn;
 pub use self::error::StoreError;
+pub use self::forks::{CarriedOver, ForkedLine, MAX_LINES};
 pub use self::ingest::{Fault, Ingested, MAX_WAITING};
 use self::meta::{Identity, Progress};
 pub use self::model_points::ModelPoint;

@@ -406,6 +406,24 @@ impl Snapshot {
         Ok(Some(PlacedAct::new(journal, place, clock, &operation.hash(), act)))
     }
 
+    /// How much of a journal is held.
+    pub(crate) fn tip(&self, journal: &JournalId) -> Result<Tip, StoreError> {
+        Ok(self.journal_row(journal)?.map_or(Tip::START, |row| row.tip()))
+    }
+
+    /// The hash of an entry that is held.
+    pub(crate) fn hash_at(
+        &self,
+        journal: &JournalId,
+        entry: u64,
+    ) -> Result<Option<EntryHash>, StoreError> {
+        let tip = self.tip(journal)?;
+        if entry + 1 == tip.count {
+            return Ok(Some(tip.hash));
+        }
+        Ok(self.chain(journal, entry + 1, 1, 1)?.map(|chain| chain.previous))
+    }
+
     /// The journal with which a journal's device founded or joined the workspace: this one, or one
     /// before it.
     pub fn birth_of(&self, journal: &JournalId) -> Result<JournalId, StoreError> {

@@ -1,6 +1,6 @@
 //! The tables of a workspace's redb file, on one screen.
 //!
-//! Ground state: `meta`, `journals`, `entries`, `set-aside`, `grants`, `served-versions`, `purged` and
+//! Ground state: `meta`, `journals`, `entries`, `set-aside`, `forks`, `grants`, `served-versions`, `purged` and
 //! `purged-blobs` (edits not sealed yet are in the edit log beside the file). Everything else is derived from it and is dropped by a rebuild. The
 //! number at a name's end is the version of its format.
 
@@ -18,6 +18,11 @@ pub(crate) const ENTRIES: TableDefinition<(u32, u64), &[u8]> = TableDefinition::
 /// (A journal's id, entry number) to the row of an entry that was held and does not count any more.
 pub(crate) const SET_ASIDE: TableDefinition<(&[u8; 48], u64), &[u8]> =
     TableDefinition::new("set-aside-1");
+/// (A journal's id, entry number, hash) of entries of this device's journals that were carried over
+/// into a later incarnation, because there are two under their number. See `forks::note`.
+pub(crate) const FORKS: TableDefinition<ForkPlace, &[u8]> = TableDefinition::new("forks-1");
+/// A journal's id, an entry's number and its hash.
+pub(crate) type ForkPlace = (&'static [u8; 48], u64, &'static [u8; 32]);
 /// Blobs that this device may serve in this workspace: uploaded here or fetched from a member.
 pub(crate) const GRANTS: TableDefinition<&[u8; 32], ()> = TableDefinition::new("grants-1");
 /// (model, number) to the version that this device last served under it, which no entry tells: a
@@ -89,6 +94,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(JOURNALS)?;
     txn.open_table(ENTRIES)?;
     txn.open_table(SET_ASIDE)?;
+    txn.open_table(FORKS)?;
     txn.open_table(GRANTS)?;
     txn.open_table(SERVED_VERSIONS)?;
     txn.open_table(PURGED)?;

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod conflicts;
 mod evaluation;
+mod forks;
 mod logged_models;
 mod models;
 mod purge;

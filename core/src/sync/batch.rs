@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::entry::{Entry, EntryError, UnverifiedEntry, verify_chain};
 use crate::ids::{EntryHash, JournalId, WorkspaceId};
 use crate::store::Fault;
-use crate::vector::VersionVector;
+use crate::vector::{Tip, VersionVector};
 
 /// What an [`Output::Ingest`](super::Output::Ingest) asks to store.
 #[derive(Debug, Clone)]
@@ -18,6 +18,18 @@ pub struct Batch {
     pub previous: EntryHash,
     /// The entries as they are stored.
     pub entries: Vec<Vec<u8>>,
+}
+
+/// Checks entries of one's own journal that a peer holds in another line, as what follows on the
+/// hash that it says: that this device signed them is all there is to know. Returns those that are
+/// good, up to the first that is not.
+pub fn verify_line(workspace: WorkspaceId, batch: Batch, threads: usize) -> Vec<Entry> {
+    let Batch { journal, first, previous, entries } = batch;
+    let decoded = (first..).zip(&entries);
+    let decoded =
+        decoded.map_while(|(number, stored)| UnverifiedEntry::decode(journal, number, stored).ok());
+    let tail = Tip { count: first, hash: previous };
+    verify_chain(workspace, tail, decoded.collect(), threads).0
 }
 
 /// Checks batches, in order, as what follows on what is held. Returns what is good of them, to be

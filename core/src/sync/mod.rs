@@ -12,7 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, verify};
+pub use batch::{Batch, verify, verify_line};
 pub use message::{
     ALPN, Farewell, FirstEntry, Frame, MAX_ENTRIES, MAX_FIRST_ENTRY_BYTES, MAX_FRAME_BYTES,
     MAX_TEXT_BYTES, Message, Obstacle, Scope, VERSION, frame_bytes,

@@ -21,7 +21,7 @@ use super::sending::Sending;
 use crate::act::{Act, ActKind};
 use crate::clock::UnixMillis;
 use crate::codec::DecodeError;
-use crate::entry::UnverifiedEntry;
+use crate::entry::{EntryError, UnverifiedEntry};
 use crate::ids::{DeviceId, EntryHash, JournalId, WorkspaceId};
 use crate::membership::{JoinRefusal, Membership};
 use crate::operation::{Operation, OperationKind};
@@ -113,6 +113,15 @@ pub enum Input {
         /// Comes back in [`Status::sealed`].
         token: u32,
     },
+    /// The answer to [`Output::Reclaim`].
+    Reclaimed {
+        /// The journal.
+        journal: JournalId,
+        /// The last of the entries, as the peer has them; none if they are not what they should be.
+        tip: Option<Tip>,
+        /// What is held now.
+        held: Held,
+    },
     /// The answer to [`Output::Seal`].
     Sealed {
         /// The token of the question.
@@ -144,6 +153,18 @@ pub enum Output {
     },
     /// Verify and store these. Several may be done at once, in order.
     Ingest {
+        /// The journal.
+        journal: JournalId,
+        /// The number of the first.
+        first: u64,
+        /// The hash of the entry before it, as the peer says.
+        previous: EntryHash,
+        /// The entries as they are stored.
+        entries: Vec<Vec<u8>>,
+    },
+    /// These are of one of this device's own journals, which the peer holds otherwise than it is
+    /// here: verify each by the hash before it that the peer says, and carry over what is not here.
+    Reclaim {
         /// The journal.
         journal: JournalId,
         /// The number of the first.
@@ -213,6 +234,15 @@ pub struct Status {
     pub sealed: Option<u32>,
 }
 
+/// How far a journal of this device is, of which the peer holds another line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reclaim {
+    /// So many entries of it came.
+    Coming(u64),
+    /// All came, or what came is not what it should be.
+    Done,
+}
+
 /// One sync conversation between two devices.
 #[derive(Debug)]
 pub struct Session {
@@ -223,6 +253,8 @@ pub struct Session {
     outputs: VecDeque<Output>,
     /// How many entries of each journal the peer was told of or sent.
     told: BTreeMap<JournalId, u64>,
+    /// This device's own journals that the peer holds otherwise, and whether all of that came.
+    forked: BTreeMap<JournalId, Reclaim>,
     /// Journals that the peer sent though we hold them: it does not know that we do.
     owed: BTreeSet<JournalId>,
     /// Whether this device has said hello.
@@ -248,6 +280,7 @@ impl Session {
             receiving: Receiving::default(),
             outputs: VecDeque::new(),
             told: BTreeMap::new(),
+            forked: BTreeMap::new(),
             owed: BTreeSet::new(),
             introduced: false,
             told_all: false,
@@ -288,15 +321,28 @@ impl Session {
             }
             Input::Ingested { batches, held, faults } => {
                 let changed = self.hold(held);
+                for (journal, fault) in &faults {
+                    if matches!(fault, Fault::Entry(EntryError::BrokenChain { .. })) {
+                        self.met_fork(*journal);
+                    }
+                }
                 let refused = self.receiving.ingested(&self.held, batches, &faults);
                 for (journal, obstacle, text) in refused {
-                    self.refuse(journal, obstacle, text);
+                    // What is asked for as a whole is not refused.
+                    if !self.forked.contains_key(&journal) {
+                        self.refuse(journal, obstacle, text);
+                    }
                 }
                 self.after_holding(changed);
                 self.judge_admission();
             }
             Input::Changed(held) => {
                 let changed = self.hold(held);
+                self.after_holding(changed);
+            }
+            Input::Reclaimed { journal, tip, held } => {
+                let changed = self.hold(held);
+                self.reclaimed(journal, tip);
                 self.after_holding(changed);
             }
             Input::Watch { token } => self.send(Message::Watch { token }),
@@ -374,7 +420,7 @@ impl Session {
     fn tell_all(&mut self, scope: Scope) {
         let vector = if self.peer_is_member() {
             self.told_all = true;
-            self.held.vector.clone()
+            self.held_but_forked()
         } else if self.is_newcomer() {
             // Asks for everything. What the peer itself has shown us is no news to it.
             let mut vector = VersionVector::new();
@@ -414,6 +460,9 @@ impl Session {
                 }
             }
             Message::Refuse { journal, obstacle, text } => {
+                if obstacle == Obstacle::BrokenChain {
+                    self.met_fork(journal);
+                }
                 if self.held.vector.tip(&journal).count > 0 {
                     self.sending.they_refuse(journal, obstacle, text);
                 }
@@ -503,8 +552,47 @@ impl Session {
             let ours = self.held.vector.tip(journal);
             if ours.count == tip.count && ours.hash != tip.hash {
                 self.receiving.forked(*journal);
+                self.met_fork(*journal);
             }
         }
+    }
+
+    /// Asks for the whole of the peer's line of a journal, if it is one of this device's own.
+    fn met_fork(&mut self, journal: JournalId) {
+        let is_held = self.held.vector.tip(&journal).count > 0;
+        let is_own = journal.device == self.peering.device && is_held;
+        if is_own && self.peer_is_member() && !self.forked.contains_key(&journal) {
+            self.forked.insert(journal, Reclaim::Coming(0));
+            self.told.remove(&journal);
+            self.tell_all(Scope::Again);
+        }
+    }
+
+    /// Takes in that entries of the peer's line are here. The peer hears so, and sends more.
+    fn reclaimed(&mut self, journal: JournalId, tip: Option<Tip>) {
+        let Some(tip) = tip else {
+            self.forked.insert(journal, Reclaim::Done);
+            return;
+        };
+        if self.sending.they_hold(&journal, tip.count + 1) {
+            self.forked.insert(journal, Reclaim::Coming(tip.count));
+        } else {
+            self.forked.insert(journal, Reclaim::Done);
+        }
+        let mut vector = VersionVector::new();
+        vector.set(journal, tip);
+        self.send(Message::Have { scope: Scope::Changed, vector });
+    }
+
+    /// What this device holds, but for journals whose other lines it asks for.
+    fn held_but_forked(&self) -> VersionVector {
+        let mut vector = VersionVector::new();
+        for (journal, tip) in self.held.vector.iter() {
+            if !matches!(self.forked.get(journal), Some(Reclaim::Coming(_))) {
+                vector.set(*journal, *tip);
+            }
+        }
+        vector
     }
 
     fn take(
@@ -515,6 +603,12 @@ impl Session {
         previous: EntryHash,
         entries: Vec<Vec<u8>>,
     ) {
+        if let Some(Reclaim::Coming(count)) = self.forked.get(&journal).copied() {
+            if first <= count && until > count {
+                self.outputs.push_back(Output::Reclaim { journal, first, previous, entries });
+            }
+            return;
+        }
         match self.receiving.judge(&self.held, journal, first, until) {
             Verdict::Take => {
                 self.outputs.push_back(Output::Ingest { journal, first, previous, entries });
@@ -591,6 +685,9 @@ impl Session {
         let owed = std::mem::take(&mut self.owed);
         let mut vector = VersionVector::new();
         for (journal, tip) in self.held.vector.iter() {
+            if matches!(self.forked.get(journal), Some(Reclaim::Coming(_))) {
+                continue;
+            }
             let told = self.told.get(journal).is_some_and(|told| *told >= tip.count);
             if owed.contains(journal) || (!told && self.sending.they_hold(journal, tip.count)) {
                 vector.set(*journal, *tip);
@@ -608,7 +705,8 @@ impl Session {
     /// Whether something is expected of the peer.
     fn waits(&self) -> bool {
         let wants_to_meet = self.peer_is_member() || self.is_newcomer();
-        self.sending.waits_for_word()
+        self.forked.values().any(|line| matches!(line, Reclaim::Coming(_)))
+            || self.sending.waits_for_word()
             || self.receiving.waits()
             || (wants_to_meet && !self.sending.knows_theirs())
     }
@@ -624,6 +722,9 @@ impl Session {
         self.attempts += 1;
         self.sending.start_over();
         self.receiving.insist();
+        if self.forked.values().any(|line| matches!(line, Reclaim::Coming(_))) {
+            self.tell_all(Scope::Again);
+        }
         if !self.sending.knows_theirs() {
             self.hello();
             self.tell_all(Scope::All);

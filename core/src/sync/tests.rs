@@ -325,3 +325,36 @@ fn a_watched_device_seals_and_says_so() {
         panic!("not answered: {outputs:?}")
     };
 }
+
+#[test]
+fn another_line_of_ones_own_journal_is_asked_for_as_a_whole_and_once() {
+    let ann = held(&[(ANN, 5), (BOB, 1)], &[BOB]);
+    let (mut session, _) = ann_with(BOB, ann.clone());
+    told(&mut session, have(Scope::All, &[(ANN, 5), (BOB, 1)]));
+    let refused = || {
+        let (journal, obstacle) = (journal(ANN), Obstacle::BrokenChain);
+        Input::Received(Message::Refuse { journal, obstacle, text: String::new() })
+    };
+    let asks = Output::Send(Message::Have { scope: Scope::Again, vector: vector(&[(BOB, 1)]) });
+    assert!(told(&mut session, refused()).contains(&asks));
+    let reclaimed = |count| {
+        let (journal, held) = (journal(ANN), ann.clone());
+        Input::Reclaimed { journal, tip: Some(tip(count)), held }
+    };
+    let says = |count| {
+        let vector = vector(&[(ANN, count)]);
+        Output::Send(Message::Have { scope: Scope::Changed, vector })
+    };
+    let outputs = told(&mut session, entries(ANN, 0, 3));
+    assert!(matches!(outputs[..], [Output::Reclaim { first: 0, .. }]), "{outputs:?}");
+    assert!(told(&mut session, reclaimed(3)).contains(&says(3)));
+    assert_eq!(told(&mut session, entries(ANN, 0, 3)), [], "it is here already");
+    let outputs = told(&mut session, entries(ANN, 3, 2));
+    assert!(matches!(outputs[..], [Output::Reclaim { first: 3, .. }]), "{outputs:?}");
+    assert!(told(&mut session, reclaimed(5)).contains(&says(5)));
+    assert!(!told(&mut session, refused()).contains(&asks));
+    // Of another's journal, whose lines are not this device's to sign, nothing is asked.
+    let (journal, obstacle) = (journal(BOB), Obstacle::BrokenChain);
+    let of_bob = Input::Received(Message::Refuse { journal, obstacle, text: String::new() });
+    assert_eq!(told(&mut session, of_bob), []);
+}

@@ -388,6 +388,14 @@ impl Link {
             Output::Ingest { journal, first, previous, entries } => {
                 let _ = ports.to_ingest.send(Batch { journal, first, previous, entries });
             }
+            Output::Reclaim { journal, first, previous, entries } => {
+                let (workspace, events) = (workspace.clone(), ports.events.clone());
+                tokio::spawn(async move {
+                    let batch = Batch { journal, first, previous, entries };
+                    let input = reclaim(&workspace, batch).await;
+                    let _ = events.send(input.map_or_else(Event::Failed, Event::Input)).await;
+                });
+            }
             Output::Seal { token } => {
                 let (workspace, events) = (workspace.clone(), ports.events.clone());
                 tokio::spawn(async move {
@@ -529,6 +537,30 @@ fn first_entry(workspace: &Workspace) -> Result<Option<FirstEntry>, StoreError> 
     let journal = snapshot.birth_of(&workspace.journal())?;
     let first = snapshot.entries(&journal, 0, 1)?.into_iter().next();
     Ok(first.map(|stored| FirstEntry { incarnation: journal.incarnation, stored }))
+}
+
+/// Carries over what a peer holds of this device's own journal and is not here.
+async fn reclaim(workspace: &Workspace, batch: Batch) -> Result<Input, LinkError> {
+    let (journal, id) = (batch.journal, workspace.id());
+    let verify = move || {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        sync::verify_line(id, batch, threads)
+    };
+    let good = tokio::task::spawn_blocking(verify).await.expect("checking entries does not panic");
+    let tip = good.last().map(runmesh_core::entry::Entry::tip);
+    if !good.is_empty() {
+        let carried = workspace.take_line(good).await?;
+        if carried.entries > 0 {
+            tracing::warn!(
+                "the journal of this device had forked: {} entries were carried over",
+                carried.entries
+            );
+        }
+        if carried.frozen {
+            tracing::error!("there are too many lines of {journal}; no more are carried over");
+        }
+    }
+    Ok(Input::Reclaimed { journal, tip, held: read_held(workspace)? })
 }
 
 type Faults = Vec<(JournalId, Fault)>;

@@ -13,7 +13,7 @@ use runmesh_core::ids::{DeviceId, DocumentId, Incarnation, JournalId, RunId, Wor
 use runmesh_core::store::{
     Birth, Chain, Fault, Files, RoundEnd, Snapshot, Start, Store, StoreError,
 };
-use runmesh_core::sync::{Batch, FirstEntry, Held, Input, verify};
+use runmesh_core::sync::{Batch, FirstEntry, Held, Input, verify, verify_line};
 use runmesh_core::vector::{Tip, VersionVector};
 
 use super::clients::Acknowledged;
@@ -257,6 +257,19 @@ impl Device {
             kept += runs_of.filter(|run| runs.contains(run)).count();
         }
         kept
+    }
+
+    /// Takes in what a peer holds of this device's own journal. Returns the last entry of it.
+    pub(super) fn reclaim(
+        &mut self,
+        now: UnixMillis,
+        incarnation: [u8; 16],
+        batch: Batch,
+    ) -> Result<Option<Tip>, Failed> {
+        let entries = verify_line(self.workspace(), batch, 1);
+        let tip = entries.last().map(Entry::tip);
+        self.store().take_line(now, Incarnation::new(incarnation), entries)?;
+        Ok(tip)
     }
 
     pub(super) fn contents(&self) -> Contents {

@@ -333,6 +333,14 @@ impl Simulation {
                 let loaded = self.devices[device].load(journal, from, max_bytes, max_entries)?;
                 self.told.push_back((device, peer, loaded));
             }
+            Output::Reclaim { journal, first, previous, entries } => {
+                let batch = Batch { journal, first, previous, entries };
+                let (now, incarnation) = (self.time_at(device), self.random.random());
+                let tip = self.devices[device].reclaim(now, incarnation, batch)?;
+                let held = self.devices[device].held();
+                self.told.push_back((device, peer, Input::Reclaimed { journal, tip, held }));
+                self.tell_others(device, peer);
+            }
             Output::Seal { token } => {
                 let now = self.time_at(device);
                 self.devices[device].seal(now)?;

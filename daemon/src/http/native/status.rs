@@ -94,6 +94,14 @@ fn warnings(app: &App, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
         warnings
             .extend(stuck.map(|stuck| format!("with {name}, a journal does not sync: {stuck}")));
     }
+    for line in snapshot.forked_lines()? {
+        warnings.push(format!(
+            "this device ran twice, or from a copy: what was written twice from entry {} of its \
+             journal on counts both, and stands in a new one since (line {})",
+            line.from,
+            line.first.short()
+        ));
+    }
     let (own, members) = (device_of(&app.home), snapshot.membership()?);
     warnings.extend(clocks::warnings(&own, &members, &snapshot.last_clocks()?, crate::now()));
     Ok(warnings)
