@@ -128,6 +128,30 @@ def test_a_bundle_is_saved_and_dropped(devices, open_browser, tmp_path, shots):
     other.wait_for_selector(".grid-row >> text=carried")
 
 
+def test_what_a_file_is_held_by_is_shown_and_it_is_pinned(devices, open_browser, shots):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
+    mlflow.set_tracking_uri(ann.url)
+    with mlflow.start_run(experiment_id="0", run_name="first") as run:
+        mlflow.log_text("weights", "model.txt")
+    bob.ask("sync", "--wait")
+    browser = open_with_token(open_browser, ann)
+    page = browser.page
+    page.goto(f"{ann.url}/#/experiments/0/runs/{run.info.run_id}?tab=artifacts&file=model.txt")
+    page.wait_for_selector(".holders >> text=this device")
+    page.wait_for_selector(".holders >> text=bob")
+    page.get_by_role("button", name="Keep it here").click()
+    page.get_by_role("button", name="kept here; let it go").wait_for()
+    page.screenshot(path=shots / "holders-light.png")
+    assert browser.axe() == []
+    page.goto(f"{ann.url}/#/mesh")
+    kept = page.get_by_role("region", name="Kept here")
+    kept.get_by_role("link", name="model.txt").wait_for()
+    page.screenshot(path=shots / "pins-light.png", full_page=True)
+    kept.get_by_role("button", name="Let go").click()
+    kept.wait_for(state="detached")
+
+
 def test_the_page_shows_each_workspace_at_its_address(devices, open_browser, shots):
     ann = devices("ann").up()
     ann.ask("workspace", "create", "side")

@@ -64,6 +64,11 @@ import { signal } from "./ui.js";
 /** @typedef {{ name: string, workspace: Named, current: boolean, runs: number, connected: number }} Workspace */
 /** @typedef {{ at_ms: number, device: Named, entry: number, hash: string, place: number, kind: string, document: string, name: string,
  *   said: string[], more?: number, void?: string, broken?: string }} AuditLine */
+/** @typedef {{ path: string, blob: string, size: number | null, pinned: boolean,
+ *   holders: { device: Named, here: boolean, connected: boolean }[] }} Held */
+/** @typedef {{ what: string, since_ms: number, blobs: number, missing: number }} Pin */
+/** @typedef {{ queued: number, bytes_done: number, bytes_total: number,
+ *   under_way: { blob: string, bytes_done: number, bytes_total: number }[] }} Transfers */
 /** @typedef {Record<string, any>} Status */
 
 /** Where this workspace is: a device may hold several, each below a path of its own. */
@@ -220,6 +225,16 @@ export const api = {
   resolveConflict: (wanted) => post("conflicts/resolve", wanted),
   /** @param {{ run?: string, model?: string, limit: number, cursor?: string }} wanted @returns {Promise<{ lines: AuditLine[], cursor: string | null }>} */
   audit: (wanted) => post("audit", wanted),
+  /** Who holds a file. @param {string} id of a run or a logged model @param {string} path @param {string} blob @returns {Promise<Held>} */
+  holders: async (id, path, blob) => (id.startsWith("m-") ? get(`blobs/${part(blob)}/holders`) : (await get(`runs/${part(id)}/holders`, { path }))[0]),
+  /** @returns {Promise<Transfers>} */
+  transfers: () => get("transfers"),
+  /** @returns {Promise<Pin[]>} */
+  pins: () => get("pins"),
+  /** @param {string} what a run, `RUN/PATH`, or a blob @returns {Promise<Pin>} */
+  pin: (what) => post("pins", { what }),
+  /** @param {string} what @returns {Promise<Pin>} */
+  unpin: (what) => post("pins/remove", { what }),
   /** The answer's body is the bundle. @param {BundleWanted} wanted */
   exportBundle: (wanted) => send("bundle/export", { method: "POST", body: JSON.stringify(wanted) }),
   /** @param {Blob} bundle @returns {Promise<BundleReport>} */

@@ -6,6 +6,7 @@ import { bytes, duration, moment, plural } from "../format.js";
 import { route, setQuery } from "../route.js";
 import { attempt, peers, status, tell, tick } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
+import { Pins, Transfers } from "../parts/blobs.js";
 import { Bundles } from "../parts/bundles.js";
 import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { Dialog } from "../parts/dialog.js";
@@ -51,11 +52,13 @@ export function MeshPage() {
       ${now.warnings.map((/** @type {string} */ text) => html`<p class="conflict" role="note"><${Icon} name="warn" />${text}</p>`)}
       <div class="mesh-grid">
         <${Disputed} />
+        <${Transfers} />
         <${Peers} />
         <${Members} />
         <${ThisDevice} now=${now} />
         <${Bundles} />
         <${Storage} now=${now} />
+        <${Pins} />
       </div>
       ${inviting && html`<${Invite} onClose=${() => setQuery({ invite: null }, { replace: true })} />`}
       ${joining && html`<${Join} onClose=${() => setQuery({ join: null }, { replace: true })} />`}

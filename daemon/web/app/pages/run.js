@@ -10,6 +10,7 @@ import { RunCurves } from "../charts/run-curves.js";
 import { Sparkline } from "../charts/sparkline.js";
 import { Artifacts } from "../parts/artifacts.js";
 import { Audit } from "../parts/audit.js";
+import { pinRun } from "../parts/blobs.js";
 import { Conflicts, useConflicts } from "../parts/conflicts.js";
 import { setDeleted } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
@@ -104,6 +105,7 @@ function Head({ run }) {
           ${!deleted && html`<${MenuItem} icon="tag" onClick=${tag}>Set a tag<//>`}
           ${!deleted && html`<${MenuItem} icon="plus" onClick=${() => setRegistering(true)}>Register a model<//>`}
           <${MenuItem} icon="copy" onClick=${() => copy(run.id)}>Copy the run's id<//>
+          ${run.artifacts.length > 0 && html`<${MenuItem} icon="pin" onClick=${() => pinRun(run.id)}>Keep its files here<//>`}
           ${deleted
             ? html`<${MenuItem} icon="restore" onClick=${() => setDeleted([run.id], false)}>Restore<//>`
             : html`<${MenuItem} icon="trash" danger onClick=${() => setDeleted([run.id], true)}>Delete<//>`}

@@ -5,6 +5,7 @@ import { basename, bytes } from "../format.js";
 import { route, setQuery } from "../route.js";
 import { attempt, status } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
+import { Coming, Holders } from "./blobs.js";
 import { saveAnswer } from "./download.js";
 import { Icon } from "./icons.js";
 import { Preview } from "./preview.js";
@@ -70,6 +71,8 @@ function File({ of, path }) {
         ${guarded ? html`<button onClick=${fetched}><${Icon} name="down" />Download</button>` : html`<a class="button" href=${addressOf(of, path)} download=${basename(path)}><${Icon} name="down" />Download</a>`}
       </header>
       <p class="file-line"><span>${bytes(entry.file.size)}</span><span title="BLAKE3">${entry.file.blob.slice(0, 16)}…<${CopyButton} text=${entry.file.blob} label="Copy the hash" /></span><span>${entry.file.here ? "on this device" : "on other devices"}</span></p>
+      <${Holders} of=${of} path=${path} blob=${entry.file.blob} />
+      ${!entry.file.here && html`<${Coming} blob=${entry.file.blob} />`}
       <${Preview} of=${of} path=${path} size=${entry.file.size} here=${entry.file.here} />
     </section>
   `;
