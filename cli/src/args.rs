@@ -97,6 +97,15 @@ pub(crate) enum Command {
         /// The run's id, or the start of it
         run: String,
     },
+    /// Copy runs into another workspace of this device
+    Copy {
+        /// The runs' ids, or the starts of them
+        #[arg(required = true)]
+        runs: Vec<String>,
+        /// What the other workspace is called on this device
+        #[arg(long, value_name = "WORKSPACE")]
+        to: PlaceName,
+    },
     /// Show runs side by side, what differs first
     Compare(Compare),
     /// List, show, register and promote models
@@ -142,7 +151,7 @@ pub(crate) enum Command {
     },
     /// Show what connected devices lack of each other, or wait until they lack nothing
     Sync(Sync),
-    /// Keep several workspaces on this device: list, create, choose, rename
+    /// Keep several workspaces on this device: list, create, choose, rename, leave
     #[command(subcommand)]
     Workspace(Workspace),
     /// Carry runs by hand: write what others lack to a file, or take in such a file
@@ -313,6 +322,14 @@ pub(crate) enum Workspace {
     Use {
         /// What it is called on this device
         name: PlaceName,
+    },
+    /// Leave a workspace and free what it takes on this device, which nothing undoes
+    Leave {
+        /// What it is called on this device
+        name: PlaceName,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Call a workspace something else on this device
     Rename {

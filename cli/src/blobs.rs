@@ -106,7 +106,7 @@ pub(crate) fn purge(
 }
 
 /// Asks a person whether to go on.
-fn confirm(what: &str) -> Result<(), CliError> {
+pub(crate) fn confirm(what: &str) -> Result<(), CliError> {
     note(what);
     if io::stdin().is_terminal() {
         note("type yes to go on");

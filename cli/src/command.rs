@@ -80,6 +80,7 @@ pub(crate) fn run(args: Args) -> Result<(), CliError> {
         Command::Workspace(asked) => workspaces::workspaces(&device()?, asked, screen),
         Command::Backup { path, force } => backups::backup(&device()?, &path, force, screen),
         Command::Restore(asked) => backups::restore(&home, &asked, screen),
+        Command::Copy { runs, to } => workspaces::copy(&client()?, runs, to, screen),
         Command::Run(job) => job::run(&job),
         Command::Doctor { rebuild } => doctor::doctor(&home, workspace.as_ref(), rebuild, screen),
         Command::Service(ServiceAsked::Install(asked)) => service::install(&home, &asked, screen),

@@ -1,15 +1,19 @@
-//! The workspaces of this device: `workspace list`, `create`, `use` and `rename`.
+//! The workspaces of this device: `workspace list`, `create`, `use`, `rename` and `leave`; `copy`.
 
 use comfy_table::Cell;
 use runmesh_core::api::{
-    CreateWorkspace, PLACES, RenameWorkspace, Role, UseWorkspace, WorkspaceInfo,
+    Copies, CopyRequest, CreateWorkspace, LeaveReport, LeaveWorkspace, PLACES, RenameWorkspace,
+    Role, UseWorkspace, WorkspaceInfo,
 };
+use runmesh_daemon::places::PlaceName;
 
 use crate::args::Workspace;
+use crate::blobs::confirm;
 use crate::client::Client;
 use crate::error::CliError;
+use crate::members::spinner;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
-use crate::text::clean;
+use crate::text::{bytes, clean, count};
 
 /// Does what is asked about the workspaces of this device.
 pub(crate) fn workspaces(
@@ -29,6 +33,7 @@ pub(crate) fn workspaces(
             let chosen = client.post("workspaces/use", &UseWorkspace { name })?;
             told(client, &chosen, "is what clients and commands get that name none", screen)
         }
+        Workspace::Leave { name, yes } => leave(client, name, yes, screen),
         Workspace::Rename { name, new_name } => {
             let (name, new_name) = (String::from(name), String::from(new_name));
             let request = RenameWorkspace { name, new_name };
@@ -90,4 +95,69 @@ const fn role(role: Option<Role>) -> &'static str {
         Some(Role::Admin) => "admin",
         None => "none yet",
     }
+}
+
+/// Leaves a workspace, once the person knows what that takes and wants it.
+fn leave(client: &Client, name: PlaceName, yes: bool, screen: &mut Screen) -> Result<(), CliError> {
+    let mut request = LeaveWorkspace { name: String::from(name), confirmed: false };
+    let stake: LeaveReport = client.post("workspaces/leave", &request)?;
+    if !yes {
+        confirm(&at_stake(&stake).join("\n"))?;
+    }
+    request.confirmed = true;
+    let left: LeaveReport = client.post("workspaces/leave", &request)?;
+    if screen.is_json() {
+        return screen.json(&left);
+    }
+    let freed = count(left.blobs, "blob", "blobs");
+    let name = clean(&left.name);
+    screen.line(&format!("{name} was left; {freed} ({}) went with it", bytes(left.blob_bytes)))
+}
+
+/// What a person should know before.
+fn at_stake(stake: &LeaveReport) -> Vec<String> {
+    let name = clean(&stake.name);
+    let (runs, entries) =
+        (count(stake.runs, "run", "runs"), count(stake.entries_only_here, "entry", "entries"));
+    let blobs = count(stake.blobs, "blob", "blobs");
+    let mut lines = vec![format!(
+        "leaving {name} removes from this device: {runs}, {blobs} ({})",
+        bytes(stake.blob_bytes)
+    )];
+    lines.push(match (stake.other_members, stake.entries_only_here, stake.heard_of_others) {
+        (0, ..) => "this device is its only member: ALL OF IT IS LOST".to_owned(),
+        (_, 0, _) => "another member holds all entries of it; a ticket brings them back".to_owned(),
+        (_, _, true) => {
+            format!("{entries} of it are on no other device that is known of: THEY ARE LOST")
+        }
+        (_, _, false) => {
+            format!("no other member is connected: up to {entries} MAY BE LOST, if nobody has them")
+        }
+    });
+    if stake.other_members > 0 && stake.blobs_only_here > 0 {
+        let blobs = count(stake.blobs_only_here, "blob", "blobs");
+        lines.push(format!("no other member said that it holds {blobs} of it: MAY BE LOST"));
+    }
+    lines
+}
+
+/// Copies runs into another workspace.
+pub(crate) fn copy(
+    client: &Client,
+    runs: Vec<String>,
+    to: PlaceName,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let waiting = spinner("copying");
+    let copies: Copies = client.post("copy", &CopyRequest { runs, to: String::from(to) })?;
+    waiting.finish_and_clear();
+    if screen.is_json() {
+        return screen.json(&copies);
+    }
+    let to = clean(&copies.to);
+    for copied in &copies.copies {
+        let what = if copied.new { "is" } else { "was there already, and is up to date:" };
+        screen.line(&format!("{} in {to} {what} {}", copied.run, copied.copy))?;
+    }
+    Ok(())
 }

@@ -40,7 +40,10 @@ pub use self::table::{
     Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, Group, GroupQuery, Groups,
     NewExperiment, RunsUpdate, SavedView, Spread, TablePage, TableQuery, TableRow, ViewUpdate,
 };
-pub use self::workspaces::{CreateWorkspace, PLACES, RenameWorkspace, UseWorkspace, WorkspaceInfo};
+pub use self::workspaces::{
+    CopiedRun, Copies, CopyRequest, CreateWorkspace, LeaveReport, LeaveWorkspace, PLACES,
+    RenameWorkspace, UseWorkspace, WorkspaceInfo,
+};
 pub use crate::act::Role;
 use crate::ids::{BlobHash, DeviceId, RunId, WorkspaceId};
 use crate::rows::{DatasetInput, KeyValue, Lifecycle, MetricContext, ModelOutput, RunStatus};

@@ -8,6 +8,7 @@ mod causes;
 mod clocks;
 pub mod collect;
 pub mod config;
+pub mod copy;
 pub mod daemon;
 pub mod device;
 pub mod doctor;

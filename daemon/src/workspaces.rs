@@ -4,6 +4,8 @@
 //! sessions of its own; the home's list is changed before anybody is told so; what is done in one
 //! workspace is never seen in another, but for what `copy` takes there.
 
+mod leave;
+
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use axum::Router;
@@ -17,6 +19,8 @@ use crate::http;
 use crate::mesh::{Admitted, EndpointError, JoinError, Joined};
 use crate::places::{PlaceError, PlaceName};
 use crate::workspace::{OpenError, Workspace};
+
+pub use self::leave::{LeaveError, Stake};
 
 /// Why nothing was done about a workspace.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,9 @@ pub enum WorkspacesError {
     /// It was not joined.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// It was not left, or not all of it was freed.
+    #[error(transparent)]
+    Leave(#[from] LeaveError),
     /// It cannot be reached by others.
     #[error(transparent)]
     Mesh(#[from] EndpointError),

@@ -155,3 +155,90 @@ def test_what_is_left_behind_stays_on_the_device(devices):
     until(lambda: names(bob.url) == {"theirs"}, "the joined workspace is the current one")
     assert joined["place"] == "ann" and names(f"{bob.url}/w/bob") == {"mine"}
     assert names(ann.url) == {"theirs"}
+
+
+def blobs(device) -> set[str]:
+    return {file.name for file in (device.home / "blobs").glob("??/*") if not file.suffix}
+
+
+def test_a_copied_run_is_the_same_and_says_where_it_is_from(devices):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    ann.ask("workspace", "create", "lab")
+    bob.ask("join", "--as", "lab", ann.ask("-w", "lab", "invite")["ticket"])
+    run = log_run(ann.url, "here", "a note")
+    child = MlflowClient(ann.url).create_run("0", tags={"mlflow.parentRunId": run}, run_name="child").info.run_id
+    for value in (float("nan"), float("inf"), 0.25):
+        MlflowClient(ann.url).log_metric(run, "loss", value, step=2)
+    copies = ann.ask("copy", run[:12], child, "--to", "lab")["copies"]
+    assert [(copied["run"], copied["new"]) for copied in copies] == [(run, True), (child, True)]
+    source, target = MlflowClient(ann.url), MlflowClient(f"{ann.url}/w/lab")
+    copy = target.get_run(copies[0]["copy"])
+    before = source.get_run(run)
+    assert copy.data.params == before.data.params and copy.info.run_name == "here"
+    assert (copy.info.status, copy.info.start_time, copy.info.end_time) == (
+        before.info.status,
+        before.info.start_time,
+        before.info.end_time,
+    )
+    points = [
+        [(point.step, point.timestamp, str(point.value)) for point in client.get_metric_history(of, "loss")]
+        for client, of in ((source, run), (target, copies[0]["copy"]))
+    ]
+    assert points[0] == points[1] and len(points[0]) == 4
+    origin = json.loads(copy.data.tags.pop("runmesh.copied_from"))
+    workspace = ann.ask("status")["workspace"]["id"]
+    device = ann.ask("status")["device"]["id"]
+    assert (origin["workspace"], origin["run"], origin["device"]) == (workspace, run, device)
+    assert copy.data.tags == before.data.tags
+    assert target.get_run(copies[1]["copy"]).data.tags["mlflow.parentRunId"] == copies[0]["copy"]
+    assert target.get_experiment(copy.info.experiment_id).name == "shared name"
+
+    # Again it adds what is new, and nothing twice.
+    source.log_metric(run, "late", 1.0)
+    again = ann.ask("copy", run, "--to", "lab")["copies"]
+    assert again == [{"run": run, "copy": copies[0]["copy"], "new": False}]
+    copy = target.get_run(copies[0]["copy"])
+    assert copy.data.metrics["late"] == 1.0 and len(target.get_metric_history(copy.info.run_id, "loss")) == 4
+    assert json.loads(copy.data.tags["runmesh.copied_from"]) == origin
+
+    # Its files go where it goes.
+    bob.ask("-w", "lab", "sync", "--wait")
+    mlflow.set_tracking_uri(f"{bob.url}/w/lab")
+    assert mlflow.artifacts.load_text(f"runs:/{copies[0]['copy']}/notes/note.txt") == "a note"
+    assert ann.run("copy", run, "--to", "ann").returncode == 2
+    assert ann.run("copy", "ffffffffffff", "--to", "lab").returncode == 4
+    assert ann.run("copy", run, "--to", "lap").returncode == 4
+
+
+def test_leaving_tells_what_is_lost_and_frees_what_nobody_else_needs(devices):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    ann.ask("workspace", "create", "lab")
+    log_run(ann.url, "here", "in both")
+    only_here = blobs(ann)
+    log_run(f"{ann.url}/w/lab", "there", "in both")
+    log_run(f"{ann.url}/w/lab", "more", "in the lab only")
+    assert only_here < blobs(ann)
+    refused = ann.run("workspace", "leave", "ann", "--yes")
+    assert refused.returncode == 5 and "workspace use" in refused.stderr
+    told = ann.run("workspace", "leave", "lab")
+    assert told.returncode == 5 and "ALL OF IT IS LOST" in told.stderr and "--yes" in told.stderr
+    assert names(f"{ann.url}/w/lab") == {"there", "more"}, "nothing was done"
+
+    bob.ask("join", "--as", "lab", ann.ask("-w", "lab", "invite")["ticket"])
+    bob.ask("-w", "lab", "sync", "--wait")
+    kept = "a ticket brings them back"
+    until(lambda: kept in ann.run("workspace", "leave", "lab").stderr, "ann hears that bob holds all")
+    left = ann.ask("workspace", "leave", "lab", "--yes")
+    assert (left["left"], left["runs"], left["entries_only_here"], left["blobs"]) == (True, 2, 0, 1)
+    assert blobs(ann) == only_here
+    assert len(list((ann.home / "workspaces").iterdir())) == 1
+    with pytest.raises(MlflowException, match="There are: ann"):
+        MlflowClient(f"{ann.url}/w/lab").search_experiments()
+    mlflow.set_tracking_uri(ann.url)
+    run = MlflowClient(ann.url).search_runs([MlflowClient(ann.url).get_experiment_by_name("shared name").experiment_id])[0]
+    assert mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/notes/note.txt") == "in both"
+    # The others have it all.
+    assert names(f"{bob.url}/w/lab") == {"there", "more"}
+    ann.down()
+    ann.up()
+    assert [info["name"] for info in ann.ask("workspace", "list")] == ["ann"]

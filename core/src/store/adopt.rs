@@ -55,13 +55,19 @@ impl Store {
             group.push(Edit::Document { document: row.document, edit: row.to_edit() });
             self.adopt_group(now, &mut group, EDITS_PER_GROUP)?;
         }
+        let mut not_here = Vec::new();
         for (owner, row) in old.all_artifacts()? {
+            if !old.is_granted(&row.blob)? {
+                not_here.push(row.blob);
+            }
             let content = Some((row.blob, row.size));
             group.push(Edit::Artifact { owner, path: row.path, content });
             self.adopt_group(now, &mut group, EDITS_PER_GROUP)?;
         }
         self.adopt_group(now, &mut group, 1)?;
         self.seal(now)?;
+        // What did not come through the old workspace does not come through this one by its hash.
+        self.ungrant(&not_here)?;
         // What was served under a number of a model before is what its users mean by it.
         self.note_served(&old.served_versions()?)?;
         Ok(taken)

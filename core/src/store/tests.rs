@@ -492,6 +492,29 @@ fn what_was_logged_before_joining_comes_along() {
     assert_eq!(held.history(&run, "loss").unwrap(), old.history(&run, "loss").unwrap());
 }
 
+#[test]
+fn a_blob_that_was_only_named_is_not_granted_where_runs_are_taken_along() {
+    let mut ann = Device::founder();
+    let run = ann.run(1, ExperimentId::DEFAULT);
+    let mut bob = Device::joiner(&mut ann, 2);
+    let owner = DocumentId::run(run);
+    let put = |blob: u8| {
+        let (path, blob) = (format!("file {blob}"), BlobHash::new([blob; 32]));
+        Action::PutArtifact { owner, path, blob, size: 5 }
+    };
+    ann.act(put(7)).unwrap();
+    meet(&mut ann, &mut bob);
+    bob.act(put(8)).unwrap();
+    let old = bob.store.reader().snapshot().unwrap();
+    let own = workspace_id(&device_id(2), &[4; 16]);
+    let act = ActKind::Found { nonce: [4; 16], name: "own".to_owned(), device_name: "bob".into() };
+    let mut new = Device::born(2, own, act);
+    new.store.adopt(NOW, &old).unwrap();
+    let held = new.store.reader().snapshot().unwrap();
+    assert_eq!(held.all_artifacts().unwrap().len(), 2);
+    assert_eq!(held.granted().unwrap(), [BlobHash::new([8; 32])]);
+}
+
 /// Creates a run and logs six steps to it, in rounds of two that end in each way there is. Notes
 /// each step that was acknowledged.
 fn scenario(device: &mut Device, acknowledged: &mut Vec<i64>) -> Result<(), StoreError> {

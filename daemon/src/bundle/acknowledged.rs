@@ -26,7 +26,7 @@ pub(crate) struct Word {
 pub(crate) type Words = BTreeMap<DeviceId, Word>;
 
 /// What a device is known to hold; nothing if it never said.
-pub(super) fn of(words: &Words, device: &DeviceId) -> VersionVector {
+pub(crate) fn of(words: &Words, device: &DeviceId) -> VersionVector {
     let bytes = words.get(device).and_then(|word| BASE64.decode(word.vector.as_bytes()).ok());
     let vector = bytes.and_then(|bytes| VersionVector::read(&mut Reader::new(&bytes)).ok());
     vector.unwrap_or_default()

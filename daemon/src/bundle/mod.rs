@@ -9,7 +9,7 @@ mod import;
 mod sealed;
 mod watch;
 
-pub(crate) use self::acknowledged::Words;
+pub(crate) use self::acknowledged::{Words, of as held_by};
 pub use self::export::{Asked, ExportError, Plan};
 pub use self::import::{ImportError, import, inspect};
 pub(crate) use self::watch::Seen;

@@ -18,6 +18,7 @@ use crate::blobs::{BlobError, NotFetched};
 use crate::bundle::{ExportError, ImportError};
 use crate::causes::with_causes;
 use crate::collect::CollectError;
+use crate::copy::CopyError;
 use crate::home::HomeError;
 use crate::http::mlflow::download::NotSent;
 use crate::mesh::{JoinError, MembersError};
@@ -111,6 +112,10 @@ pub(in crate::http) enum Error {
     #[error(transparent)]
     Workspaces(#[from] WorkspacesError),
     #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error("a run cannot be copied to where it is")]
+    CopyToItself,
+    #[error(transparent)]
     PlaceName(#[from] BadPlaceName),
     #[error("this daemon holds one workspace, and no list")]
     NoWorkspaces,
@@ -168,6 +173,7 @@ impl Error {
                 | MembersError::NotYours(NotYours::NotAMember),
             ) => ErrorCode::NotFound,
             Self::Workspaces(error) => workspaces_code(error),
+            Self::Copy(error) => copy_code(error),
             Self::SignatureChanged { .. } => ErrorCode::Refused,
             Self::WrongDevice => ErrorCode::WrongDevice,
             Self::Alone
@@ -199,6 +205,7 @@ impl Error {
             | Self::NotAHash(_)
             | Self::Search(_)
             | Self::PlaceName(_)
+            | Self::CopyToItself
             | Self::Ticket(_) => ErrorCode::Invalid,
             Self::Blob(BlobError::UploadBroken { .. } | BlobError::TooLarge { .. }) => {
                 ErrorCode::Invalid
@@ -293,6 +300,17 @@ const fn join_code(error: &JoinError) -> ErrorCode {
         | JoinError::Refused { .. } => ErrorCode::Refused,
         JoinError::Unreachable { .. } | JoinError::Failed(_) => ErrorCode::Unreachable,
         JoinError::NoMesh => ErrorCode::Unavailable,
+        _ => ErrorCode::Internal,
+    }
+}
+
+const fn copy_code(error: &CopyError) -> ErrorCode {
+    match error {
+        CopyError::NoRun(_) => ErrorCode::NotFound,
+        CopyError::ExperimentDeleted(_)
+        | CopyError::CopyDeleted(_)
+        | CopyError::Write(WriteError::Refused(_)) => ErrorCode::Refused,
+        CopyError::Artifact { .. } => ErrorCode::Unreachable,
         _ => ErrorCode::Internal,
     }
 }

@@ -108,6 +108,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/workspaces/create", post(workspaces::create))
         .route("/workspaces/use", post(workspaces::choose))
         .route("/workspaces/rename", post(workspaces::rename))
+        .route("/workspaces/leave", post(workspaces::leave))
+        .route("/copy", post(workspaces::copy))
         .route("/shutdown", post(manage::shutdown))
         .layer(from_fn_with_state(Arc::clone(app.device()), check_manager));
     let routes = open

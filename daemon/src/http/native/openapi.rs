@@ -10,14 +10,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use runmesh_core::api::{
     Artifact, AuditPage, AuditQuery, AuditReport, BundleReport, CollectRequest, Collected, Columns,
-    ConflictInfo, Conflicts, CreateWorkspace, Curve, CurveQuery, Diagnosis, ErrorBody, Experiment,
-    ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery, Groups, Held, Invitation,
-    InviteRequest, JoinRequest, Joined, LoggedModelDetails, Members, ModelDetails, ModelVersion,
-    Named, NewExperiment, Peer, PinInfo, PinRequest, PromoteModel, Purged, ROOT, RecoveryTicket,
-    RegisterModel, RegisteredModel, RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict,
-    ResolveModel, RevokeRequest, RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status,
-    SyncReport, SyncRequest, TablePage, TableQuery, Transfers, UseWorkspace, ViewUpdate,
-    WorkspaceInfo,
+    ConflictInfo, Conflicts, Copies, CopyRequest, CreateWorkspace, Curve, CurveQuery, Diagnosis,
+    ErrorBody, Experiment, ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery, Groups, Held,
+    Invitation, InviteRequest, JoinRequest, Joined, LeaveReport, LeaveWorkspace,
+    LoggedModelDetails, Members, ModelDetails, ModelVersion, Named, NewExperiment, Peer, PinInfo,
+    PinRequest, PromoteModel, Purged, ROOT, RecoveryTicket, RegisterModel, RegisteredModel,
+    RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict, ResolveModel, RevokeRequest,
+    RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status, SyncReport, SyncRequest,
+    TablePage, TableQuery, Transfers, UseWorkspace, ViewUpdate, WorkspaceInfo,
 };
 use runmesh_core::ids::DeviceId;
 use utoipa::openapi::path::{
@@ -354,6 +354,14 @@ fn device(api: &mut Api) {
         .managed()
         .body::<RenameWorkspace>()
         .answers::<WorkspaceInfo>();
+    api.post("/workspaces/leave", "Says what leaving one takes from this device, or does it.")
+        .managed()
+        .body::<LeaveWorkspace>()
+        .answers::<LeaveReport>();
+    api.post("/copy", "Copies runs into another workspace of this device.")
+        .managed()
+        .body::<CopyRequest>()
+        .answers::<Copies>();
     api.post("/audit/verify", "Verifies every entry that is here.")
         .managed()
         .answers::<AuditReport>();
