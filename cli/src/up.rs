@@ -34,9 +34,12 @@ pub(crate) fn up(home: &Path, flags: &Up, screen: &mut Screen) -> Result<(), Cli
     if flags.background {
         leave_session();
     }
-    match flags.background {
-        true => log::to_file(log::path_in(home))?,
-        false => log::to_stderr(),
+    if flags.background {
+        // A home that is new has no folder for it yet: that of a job, which nobody detached.
+        private_dir(&home.join("log"))?;
+        log::to_file(log::path_in(home))?;
+    } else {
+        log::to_stderr();
     }
     let config = configured(home, flags)?;
     let home = Home::open(home)?;
