@@ -120,6 +120,13 @@ def test_answers_are_what_the_description_says(described, devices):
     gone = client.create_run(experiment).info.run_id
     client.delete_run(gone)
     check("post", "/runs/{run}/purge", run=gone)
+    blob = check("get", "/runs/{run}/holders", **at)[0]["blob"]
+    assert check("get", "/blobs/{hash}/holders", hash=blob)["holders"]
+    check("post", "/pins", {"what": run})
+    assert check("get", "/pins")
+    check("post", "/pins/remove", {"what": run})
+    check("get", "/transfers")
+    check("post", "/gc", {"dry_run": True})
     assert check("get", "/logged-models/{model}", model=model.model_id)["name"] == "net"
     check("get", "/logged-models/{model}/artifacts", model=model.model_id)
     check("post", "/models/register", {"run": run, "name": "registered", "note": "first"})
