@@ -307,6 +307,9 @@ pub(crate) struct Join {
     /// Join without meeting another device: a bundle of this one lets the others know
     #[arg(long)]
     pub(crate) unmet: bool,
+    /// A member to ask beside those that the ticket names; repeatable
+    #[arg(long, value_name = "DEVICE@IP:PORT", conflicts_with = "unmet")]
+    pub(crate) through: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

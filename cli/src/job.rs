@@ -72,8 +72,13 @@ async fn in_daemon(
     name: &str,
     mut signals: Signals,
 ) -> Result<u8, CliError> {
-    let ticket = ticket.trim().to_owned();
-    let request = JoinRequest { ticket, leave_behind: true, unmet: true, name: None };
+    let request = JoinRequest {
+        ticket: ticket.trim().to_owned(),
+        leave_behind: true,
+        unmet: true,
+        name: None,
+        through: Vec::new(),
+    };
     let _: Joined = client.post("join", &request)?;
     let bundle = job.bundle.join(format!("{}-{}.bundle", file_name(name), client.daemon().device));
     let child = start_program(job, client)?;

@@ -22,9 +22,9 @@ const KEY_CHARS: usize = 10;
 
 /// Joins the workspace of a ticket.
 pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Result<(), CliError> {
-    let args::Join { ticket, leave_behind, unmet, name } = join;
+    let args::Join { ticket, leave_behind, unmet, name, through } = join;
     let name = name.map(String::from);
-    let request = JoinRequest { ticket, leave_behind, unmet, name };
+    let request = JoinRequest { ticket, leave_behind, unmet, name, through };
     let waiting = spinner("joining");
     let joined: Joined = client.post("join", &request)?;
     waiting.finish_and_clear();

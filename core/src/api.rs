@@ -286,6 +286,9 @@ pub struct JoinRequest {
     /// the place of the present one, with its runs.
     #[serde(default)]
     pub name: Option<String>,
+    /// Members to ask beside those that the ticket names, each as `DEVICE@IP:PORT`.
+    #[serde(default)]
+    pub through: Vec<String>,
 }
 
 /// The answer to `POST join`.

@@ -24,7 +24,7 @@ use runmesh_core::operation::{Operation, OperationKind};
 use runmesh_core::rows::{KeyValue, Metric, MetricContext, Point};
 use runmesh_core::series::{self, SeriesPoints};
 use runmesh_core::sync::{Farewell, FirstEntry, Message, Obstacle, Scope, VERSION as SYNC_VERSION};
-use runmesh_core::ticket::Ticket;
+use runmesh_core::ticket::{Contact, Ticket};
 use runmesh_core::trace::{
     Attribute, Figure, Span, SpanEvent, SpanLink, TraceInfo, TracePart, TraceStatus, Value,
 };
@@ -208,8 +208,12 @@ fn valid(name: &str) -> Vec<Vec<u8>> {
                 inviter: decoders::DEVICE,
                 expires_ms: 5,
                 addresses: vec!["192.0.2.7:4747".parse().expect("an address")],
+                others: Vec::new(),
             };
-            vec![ticket.to_string().into_bytes()]
+            let other = "192.0.2.8:4747".parse().expect("an address");
+            let other = Contact { device: decoders::DEVICE, addresses: vec![other] };
+            let of_several = Ticket { others: vec![other], ..ticket.clone() };
+            [ticket, of_several].map(|ticket| ticket.to_string().into_bytes()).to_vec()
         }
         "trace" => traces(),
         "trace_filter" => TRACE_FILTERS.iter().map(|text| text.as_bytes().to_vec()).collect(),

@@ -2,7 +2,8 @@
 //!
 //! Invariants: until a member has let this device in, nothing of its home changes but a folder
 //! that is not used; then everything it had is taken along, unless it is told to leave it behind,
-//! and only then is the new workspace the one in use.
+//! and only then is the new workspace the one in use. Any member can let a joiner in: the one that
+//! made the ticket is called first, then the others that are known.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use runmesh_core::action::Action;
 use runmesh_core::ids::{DeviceId, WorkspaceId};
 use runmesh_core::store::StoreError;
 use runmesh_core::sync::ALPN;
-use runmesh_core::ticket::Ticket;
+use runmesh_core::ticket::{Contact, Ticket};
 use tokio::time::timeout;
 
 use super::link::{Link, LinkError};
@@ -21,8 +22,10 @@ use crate::home::Home;
 use crate::now;
 use crate::workspace::{OpenError, SwitchError, Workspace};
 
-/// How long the inviting device may take to let this one in.
+/// How long a member may take to let this device in.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a member may take to answer if there are others to call.
+const ONE_OF_SEVERAL_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why a device did not join.
 #[derive(Debug, thiserror::Error)]
@@ -36,23 +39,24 @@ pub enum JoinError {
     /// The ticket has ended.
     #[error("the ticket has expired; ask for a new one with `runmesh invite`")]
     Expired,
-    /// The inviting device does not answer.
+    /// No member that is known answers.
     #[error(
-        "the device that made the ticket does not answer at {}; check that its daemon runs and \
-         that this machine can reach it, then try again", list(.addresses)
+        "no member of the workspace answers at {}; check that a daemon runs there and that this \
+         machine can reach it, or name a member that is up with --through DEVICE@IP:PORT",
+        list(.addresses)
     )]
     Unreachable {
         /// Where it was called.
         addresses: Vec<SocketAddr>,
     },
-    /// The inviting device said no.
-    #[error("the device that made the ticket refuses: {reason}")]
+    /// Those that answered said no.
+    #[error("the workspace refuses the ticket: {reason}")]
     Refused {
         /// What it said.
         reason: String,
     },
     /// The session with it failed.
-    #[error("the device that made the ticket did not let this one in")]
+    #[error("the session with a member that was to let this device in failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The new workspace's store cannot be made.
     #[error(transparent)]
@@ -142,13 +146,13 @@ impl Mesh {
         };
         // An earlier attempt may have come as far as this.
         let admitted = match is_member(&candidate) {
-            true => Ok(()),
+            true => Ok(ticket.inviter),
             false => self.be_admitted(ticket, &candidate).await,
         };
         let membership = candidate.snapshot().and_then(|held| held.membership());
         let role = membership.as_ref().ok().and_then(|all| all.role(&inner.device));
         let knows_nobody = membership.as_ref().is_ok_and(|all| all.founder().is_none());
-        let (Ok(()), Ok(membership), Some(role)) = (&admitted, membership, role) else {
+        let (Ok(through), Ok(membership), Some(role)) = (&admitted, membership, role) else {
             candidate.stop().await;
             if knows_nobody && matches!(admitted, Err(JoinError::Refused { .. })) {
                 // The next ticket may be a better one, and shows another join.
@@ -158,15 +162,16 @@ impl Mesh {
                 reason: "it did not accept the ticket".to_owned(),
             }));
         };
-        let through_name = membership.members().find(|(device, _)| **device == ticket.inviter);
-        let through_name = through_name.map(|(_, member)| member.name.clone()).unwrap_or_default();
+        let through = *through;
+        let through_name = membership.member(&through).map(|member| member.name.clone());
+        let through_name = through_name.unwrap_or_default();
         if role >= Role::Writer {
             make_default_experiment(&candidate).await;
         }
         let joined = Joined {
             workspace: ticket.workspace,
             name: membership.name().to_owned(),
-            through: ticket.inviter,
+            through,
             through_name,
             role,
             runs_taken: 0,
@@ -242,17 +247,46 @@ impl Mesh {
         Ok(Admitted { workspace, joined })
     }
 
-    /// Syncs the candidate with the inviting device until that shows this device as a member.
-    async fn be_admitted(&self, ticket: &Ticket, candidate: &Workspace) -> Result<(), JoinError> {
-        let inner = &self.inner;
-        let unreachable = || JoinError::Unreachable { addresses: ticket.addresses.clone() };
-        let address = reachable_at(&ticket.inviter, &ticket.addresses).ok_or_else(unreachable)?;
+    /// Asks one member after the other to let this device in; returns the one that did. If none
+    /// does, what a member said that was reached counts, and of these the one asked first.
+    async fn be_admitted(
+        &self,
+        ticket: &Ticket,
+        candidate: &Workspace,
+    ) -> Result<DeviceId, JoinError> {
+        let inviter = Contact { device: ticket.inviter, addresses: ticket.addresses.clone() };
+        let contacts: Vec<_> = std::iter::once(&inviter).chain(&ticket.others).collect();
+        let patience = if contacts.len() == 1 { DIAL_TIMEOUT } else { ONE_OF_SEVERAL_TIMEOUT };
+        let mut told = None;
+        for contact in &contacts {
+            match self.ask_to_be_admitted(contact, candidate, patience).await {
+                Ok(()) => return Ok(contact.device),
+                Err(JoinError::Unreachable { .. }) => {}
+                // Who made the ticket knows; another may not have heard of it yet.
+                Err(error) if contact.device == ticket.inviter => return Err(error),
+                Err(error) => told = told.or(Some(error)),
+            }
+        }
+        let addresses = contacts.iter().flat_map(|contact| contact.addresses.iter().copied());
+        Err(told.unwrap_or_else(|| JoinError::Unreachable { addresses: addresses.collect() }))
+    }
+
+    /// Syncs the candidate with a member until that shows this device as one.
+    async fn ask_to_be_admitted(
+        &self,
+        contact: &Contact,
+        candidate: &Workspace,
+        patience: Duration,
+    ) -> Result<(), JoinError> {
+        let (inner, Contact { device: member, addresses }) = (&self.inner, contact);
+        let unreachable = || JoinError::Unreachable { addresses: addresses.clone() };
+        let address = reachable_at(member, addresses).ok_or_else(unreachable)?;
         let call = inner.board.endpoint.connect(address, ALPN);
-        let connection = match timeout(DIAL_TIMEOUT, call).await {
+        let connection = match timeout(patience, call).await {
             Ok(Ok(connection)) => connection,
             _ => return Err(unreachable()),
         };
-        locked(&inner.board.book).note(&ticket.inviter, &ticket.addresses);
+        locked(&inner.board.book).note(member, addresses);
         let link = Link::calling(connection, inner.device);
         let device = inner.device;
         let session = link.drive(inner, candidate, |held| held.membership.role(&device).is_some());

@@ -9,7 +9,7 @@ use runmesh_core::act::{ActKind, Cuts, MAX_NAME_BYTES, Role};
 use runmesh_core::ids::DeviceId;
 use runmesh_core::membership::{Membership, NotYours};
 use runmesh_core::store::StoreError;
-use runmesh_core::ticket::Ticket;
+use runmesh_core::ticket::{Contact, MAX_OTHER_ADDRESSES, MAX_OTHERS, Ticket};
 
 use super::{Mesh, locked};
 use crate::WriteError;
@@ -99,13 +99,41 @@ impl Mesh {
     }
 
     fn ticket(&self, key: [u8; 32], expires_ms: u64) -> Ticket {
-        Ticket {
+        self.with_contacts(Ticket {
             key,
             workspace: self.inner.workspace.id(),
             inviter: self.inner.device,
             expires_ms,
-            addresses: self.addresses(),
-        }
+            addresses: Vec::new(),
+            others: Vec::new(),
+        })
+    }
+
+    /// A ticket of this device that says where it and other members are now.
+    pub(crate) fn with_contacts(&self, ticket: Ticket) -> Ticket {
+        Ticket { addresses: self.addresses(), others: self.contacts(), ..ticket }
+    }
+
+    /// The members that a joiner may find when this device is away: those that are connected
+    /// first, then those that were heard of last.
+    fn contacts(&self) -> Vec<Contact> {
+        let (membership, book) = (self.inner.membership(), locked(&self.inner.board.book));
+        let links = locked(&self.inner.links);
+        let others = membership.members().map(|(device, _)| *device);
+        let others = others.filter(|device| *device != self.inner.device);
+        let mut known: Vec<_> = others.map(|device| (device, book.contact(&device))).collect();
+        known.retain(|(_, contact)| !contact.addresses.is_empty());
+        known.sort_by_key(|(device, contact)| {
+            (!links.contains_key(device), std::cmp::Reverse(contact.last_seen_ms), *device)
+        });
+        let contact = |(device, contact): (DeviceId, super::addresses::Contact)| {
+            let mut addresses = contact.addresses;
+            // Loopback last: it is only of use on the same machine.
+            addresses.sort_by_key(|address| address.ip().is_loopback());
+            addresses.truncate(MAX_OTHER_ADDRESSES);
+            Contact { device, addresses }
+        };
+        known.into_iter().take(MAX_OTHERS).map(contact).collect()
     }
 
     /// Makes a ticket.

@@ -161,3 +161,34 @@ async fn a_recovery_ticket_brings_a_workspace_back_without_its_founder() {
     bob.down().await;
     new.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_ticket_works_while_its_maker_is_gone() {
+    let (ann, bob) = (Device::up("ann").await, Device::up("bob").await);
+    bob.join(&ann.invite_as(Role::Admin).await).await.unwrap();
+    assert!(bob.synced().await && ann.synced().await);
+    let (mesh, lost) = (ann.app.mesh().unwrap(), ann.id());
+    let kept = ann.app.home.recovery_ticket(&ann.app.workspace.id()).unwrap().unwrap();
+    let printed_early: Ticket = kept.parse().unwrap();
+    assert!(printed_early.others.is_empty(), "nobody else was known");
+    let mut printed_late = mesh.with_contacts(printed_early.clone());
+    assert_eq!(
+        printed_late.others.iter().map(|other| other.device).collect::<Vec<_>>(),
+        [bob.id()]
+    );
+    ann.down().await;
+
+    // Nothing answers there.
+    let nowhere = vec!["127.0.0.1:9".parse().unwrap()];
+    let new = Device::up("ann's new laptop").await;
+    let alone = Ticket { addresses: nowhere.clone(), ..printed_early };
+    let told = new.join(&alone).await;
+    assert!(matches!(told, Err(JoinError::Unreachable { .. })), "{told:?}");
+    printed_late.addresses = nowhere;
+    let joined = new.app.mesh().unwrap().join(&new.app.home, &printed_late, false).await.unwrap();
+    assert_eq!((joined.through, joined.through_name.as_str()), (bob.id(), "bob"));
+    new.app.mesh().unwrap().remove(lost).await.unwrap();
+    bob.learns(|members| members.was_removed(&lost)).await;
+    bob.down().await;
+    new.down().await;
+}

@@ -10,7 +10,7 @@ use runmesh_core::conflicts::NotSettled;
 use runmesh_core::membership::NotYours;
 use runmesh_core::search::SearchError;
 use runmesh_core::store::StoreError;
-use runmesh_core::ticket::TicketError;
+use runmesh_core::ticket::{ParseContactError, TicketError};
 
 use crate::WriteError;
 use crate::backup::BackupError;
@@ -106,6 +106,8 @@ pub(in crate::http) enum Error {
     #[error(transparent)]
     Ticket(#[from] TicketError),
     #[error(transparent)]
+    Contact(#[from] ParseContactError),
+    #[error(transparent)]
     Members(#[from] MembersError),
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -196,6 +198,7 @@ impl Error {
             Self::Invalid(_)
             | Self::BadCursor(_)
             | Self::NotSettled(_)
+            | Self::Contact(_)
             | Self::TooMany { .. }
             | Self::TooLong { .. }
             | Self::Empty { .. }

@@ -48,8 +48,11 @@ pub(super) async fn invite(
 }
 
 pub(super) async fn join(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Joined>, Error> {
-    let JoinRequest { ticket, leave_behind, unmet, name } = read(&body)?;
-    let ticket: Ticket = ticket.trim().parse()?;
+    let JoinRequest { ticket, leave_behind, unmet, name, through } = read(&body)?;
+    let mut ticket: Ticket = ticket.trim().parse()?;
+    for text in &through {
+        ticket.others.push(text.parse()?);
+    }
     let beside = name.is_some() || leave_behind;
     let (place, joined) = if beside {
         let workspaces = workspaces(&app)?;

@@ -133,9 +133,14 @@ pub(super) async fn revoke(State(app): State<Arc<App>>, body: Bytes) -> Result<J
     Ok(Json(()))
 }
 
-/// The recovery ticket that is still kept here.
+/// The recovery ticket that is still kept here, with what is known now of where members are.
 pub(super) async fn recovery(State(app): State<Arc<App>>) -> Result<Json<RecoveryTicket>, Error> {
-    let ticket = app.home.recovery_ticket(&app.workspace.id())?;
+    let kept = app.home.recovery_ticket(&app.workspace.id())?;
+    let known = |text: String| match (app.mesh(), text.parse()) {
+        (Some(mesh), Ok(ticket)) => mesh.with_contacts(ticket).to_string(),
+        _ => text,
+    };
+    let ticket = kept.map(known);
     Ok(Json(RecoveryTicket { ticket }))
 }
 
