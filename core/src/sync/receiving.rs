@@ -106,11 +106,14 @@ impl Receiving {
         refused
     }
 
-    /// Asks again for journals whose devices have become members, or writers.
+    /// Asks again for journals whose devices have become members, or writers, or may have, for
+    /// their first entries are joins that nobody here could judge before.
     pub(super) fn membership_changed(&mut self, held: &Held) {
         let put_off = std::mem::take(&mut self.put_off);
         for (journal, (obstacle, text)) in put_off {
-            if lets_in(held, &journal, obstacle) {
+            let starts = held.vector.tip(&journal).count == 0;
+            let may_join = starts && !held.membership.was_removed(&journal.device);
+            if may_join || lets_in(held, &journal, obstacle) {
                 self.ask_for(journal);
             } else {
                 self.put_off.insert(journal, (obstacle, text));

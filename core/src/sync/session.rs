@@ -8,7 +8,8 @@
 //! Who calls says hello, and who is called says so to members; both then say what they hold. Each
 //! sends what the other lacks, journal by journal in order, then goes on with whatever is sealed or comes from elsewhere. A device that
 //! has just joined knows no members yet: it says hello with its join and asks for everything,
-//! which tells nobody anything, and tells more once what came says that the peer is a member.
+//! which tells nobody anything, listens until what came says that the peer is a member, and tells
+//! more then.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -259,6 +260,8 @@ pub struct Session {
     owed: BTreeSet<JournalId>,
     /// Whether this device has said hello.
     introduced: bool,
+    /// Whether this device knew no members when it called: whom it called is listened to.
+    came_new: bool,
     /// Whether the peer was told all we hold since it is a member.
     told_all: bool,
     peer_name: Option<String>,
@@ -273,9 +276,11 @@ pub struct Session {
 impl Session {
     /// A session that has not started.
     pub fn new(peering: Peering, held: Held) -> Self {
+        let came_new = held.membership.role(&peering.device).is_none();
         Self {
             peering,
             held,
+            came_new,
             sending: Sending::default(),
             receiving: Receiving::default(),
             outputs: VecDeque::new(),
@@ -394,10 +399,13 @@ impl Session {
         self.held.membership.role(&self.peering.peer).is_some()
     }
 
-    /// Whether this device has yet to learn that it is a member.
+    /// Whether this device has yet to learn that it is a member, or that the peer is one which it
+    /// came in through: of a peer that is not the founder, a later journal says so.
     fn is_newcomer(&self) -> bool {
-        let (members, own) = (&self.held.membership, &self.peering.device);
-        members.role(own).is_none() && !members.was_removed(own)
+        let (members, Peering { device: own, peer, .. }) = (&self.held.membership, &self.peering);
+        let knows_peer = members.role(peer).is_some() || members.was_removed(peer);
+        let listens = members.role(own).is_none() || (self.came_new && !knows_peer);
+        listens && !members.was_removed(own)
     }
 
     fn send(&mut self, message: Message) {
@@ -493,6 +501,8 @@ impl Session {
             return;
         }
         match first {
+            // Who knows nobody yet cannot tell, and listens: it comes in its turn.
+            _ if self.is_newcomer() => {}
             Some(FirstEntry { incarnation, stored }) => {
                 let journal = JournalId { device: self.peering.peer, incarnation };
                 if let Some(refusal) = self.refusal(now, journal, &stored) {
@@ -502,8 +512,6 @@ impl Session {
                 self.take(journal, 0, 1, Tip::START.hash, vec![stored]);
                 self.judge_admission();
             }
-            // One who knows nobody yet can only listen.
-            None if self.is_newcomer() => {}
             None => self.leave(Farewell::NotAMember, NOT_A_MEMBER),
         }
         if again {
@@ -516,9 +524,6 @@ impl Session {
     /// Of two joins by one ticket that meet later, the set of acts decides; but to who comes to
     /// this door with a ticket that is used up or has ended, it is closed.
     fn refusal(&self, now: UnixMillis, journal: JournalId, stored: &[u8]) -> Option<JoinRefusal> {
-        if self.is_newcomer() {
-            return None;
-        }
         let entry = UnverifiedEntry::decode(journal, 0, stored).ok()?;
         let join = entry.operations().iter().find_map(|operation| match operation {
             Operation::Whole { kind, content, .. } if *kind == OperationKind::Act as u8 => {

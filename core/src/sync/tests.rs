@@ -231,6 +231,29 @@ fn a_newcomer_asks_for_everything_and_tells_nothing() {
     assert_eq!(loads(&outputs), Some(0));
 }
 
+/// Bob's join comes in another journal than what lets the newcomer in: Ann has both, and is away.
+#[test]
+fn a_newcomer_listens_until_it_knows_whom_it_came_in_through() {
+    let nobody = Arc::new(Membership::default());
+    let own = Held { vector: vector(&[(EVE, 1)]), membership: nobody };
+    let first = Some(first_entry());
+    let name = "eve".to_owned();
+    let peering =
+        Peering { workspace: workspace(), device: EVE, peer: BOB, name, first, calls: true };
+    let mut session = Session::new(peering, own);
+    told(&mut session, Input::Started);
+    assert_eq!(told(&mut session, hello(Some(first_entry()))), [], "his join cannot be judged yet");
+    told(&mut session, have(Scope::All, &[(ANN, 3), (BOB, 2), (EVE, 1)]));
+    told(&mut session, entries(ANN, 0, 3));
+    let outputs = told(&mut session, ingested(held(&[(ANN, 3), (EVE, 1)], &[EVE]), Vec::new()));
+    assert!(!outputs.iter().any(|o| matches!(o, Output::Done(_))), "{outputs:?}");
+    let outputs = told(&mut session, entries(BOB, 0, 2));
+    assert!(matches!(outputs[..], [Output::Ingest { first: 0, .. }]), "{outputs:?}");
+    let all = held(&[(ANN, 3), (BOB, 2), (EVE, 1)], &[EVE, BOB]);
+    let outputs = told(&mut session, ingested(all, Vec::new()));
+    assert!(matches!(outputs[0], Output::Send(Message::Have { scope: Scope::All, .. })));
+}
+
 #[test]
 fn a_gap_is_answered_with_what_is_here() {
     let (mut session, _) = ann_with(BOB, held(&[(ANN, 1), (BOB, 2)], &[BOB]));
@@ -274,6 +297,22 @@ fn a_journal_put_off_is_asked_for_once_its_device_is_a_member() {
     let outputs = told(&mut session, Input::Changed(joined));
     assert!(matches!(outputs[0], Output::Send(Message::Have { scope: Scope::Again, .. })));
     assert!(matches!(told(&mut session, entries(EVE, 0, 2))[..], [Output::Ingest { .. }]));
+}
+
+/// What admits Eve is in Bob's journal, and hers came first.
+#[test]
+fn a_journal_that_starts_with_a_join_is_asked_for_again_when_more_is_known() {
+    let (mut session, _) = ann_with(BOB, held(&[(ANN, 1)], &[BOB]));
+    told(&mut session, have(Scope::All, &[(ANN, 1), (BOB, 3), (EVE, 1)]));
+    told(&mut session, entries(EVE, 0, 1));
+    let fault = (journal(EVE), Fault::NotAMember(EVE));
+    told(&mut session, ingested(held(&[(ANN, 1)], &[BOB]), vec![fault]));
+    let other = DeviceId::new([9; 32]);
+    let changed = Input::Changed(held(&[(ANN, 1), (BOB, 3)], &[BOB, other]));
+    let outputs = told(&mut session, changed);
+    let again = |o: &Output| matches!(o, Output::Send(Message::Have { scope: Scope::Again, .. }));
+    assert!(outputs.iter().any(again), "{outputs:?}");
+    assert!(matches!(told(&mut session, entries(EVE, 0, 1))[..], [Output::Ingest { .. }]));
 }
 
 #[test]

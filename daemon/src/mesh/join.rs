@@ -271,7 +271,7 @@ impl Mesh {
         Err(told.unwrap_or_else(|| JoinError::Unreachable { addresses: addresses.collect() }))
     }
 
-    /// Syncs the candidate with a member until that shows this device as one.
+    /// Syncs the candidate with a member until that shows both as members.
     async fn ask_to_be_admitted(
         &self,
         contact: &Contact,
@@ -288,8 +288,11 @@ impl Mesh {
         };
         locked(&inner.board.book).note(member, addresses);
         let link = Link::calling(connection, inner.device);
-        let device = inner.device;
-        let session = link.drive(inner, candidate, |held| held.membership.role(&device).is_some());
+        // Both are to be known as members: of a member that is not, nothing is believed later.
+        let both = [inner.device, *member];
+        let session = link.drive(inner, candidate, |held| {
+            both.iter().all(|device| held.membership.role(device).is_some())
+        });
         let ended = timeout(ADMISSION_TIMEOUT, session).await;
         inner.count(&link);
         link.close(super::link::CLOSE_TWICE, b"it joins, and calls again as a member");
