@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use runmesh_core::api::{BundleBlobs, Role};
 use runmesh_core::registry::{Bump, Stage};
-use runmesh_daemon::config::{BlobPolicy, WebhookPolicy};
+use runmesh_core::ticket::Contact;
+use runmesh_daemon::config::{BlobPolicy, RelayUrl, WebhookPolicy};
 use runmesh_daemon::places::PlaceName;
 
 const EXIT_CODES: &str = "\
@@ -200,6 +201,15 @@ pub(crate) struct Up {
     /// The UDP port for other devices [default: the one of last time, first 4747]
     #[arg(long, value_name = "PORT")]
     pub(crate) peer_port: Option<u16>,
+    /// Whether to look for members on the LAN, and to be found there [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) mdns: Option<bool>,
+    /// Where a member is that nothing else tells of; repeatable
+    #[arg(long = "peer", value_name = "DEVICE@IP:PORT")]
+    pub(crate) peers: Vec<Contact>,
+    /// Your own iroh-relay, for members that cannot reach each other otherwise [default: none]
+    #[arg(long, value_name = "URL")]
+    pub(crate) relay: Option<RelayUrl>,
     /// Which blobs to fetch unasked: all, none or small:SIZE [default: small:16MiB]
     #[arg(long, value_name = "POLICY")]
     pub(crate) blobs: Option<BlobPolicy>,

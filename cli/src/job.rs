@@ -57,7 +57,8 @@ fn start_daemon(home: &Path, name: &str) -> Result<(Child, Client), CliError> {
     let mut command = program(home)?;
     // Of its own session, so that Ctrl-C ends the program first; and not longer than this one.
     command.args(["up", "--http=127.0.0.1:0", "--peer-port=0", "--background", "--with-parent"]);
-    command.arg(format!("--name={name}"));
+    // It is gone before anybody would need to find it.
+    command.args(["--mdns=false", &format!("--name={name}")]);
     command.env("RUNMESH_LOG", "warn").stdin(Stdio::piped()).stdout(Stdio::null());
     let mut daemon = spawn(command)?;
     let client = wait_until_up(home, daemon.id(), || daemon.try_wait())?;

@@ -36,7 +36,9 @@ pub(crate) fn to_file(path: PathBuf) -> io::Result<()> {
 
 fn filter() -> EnvFilter {
     let wanted = EnvFilter::try_from_env("RUNMESH_LOG");
-    wanted.unwrap_or_else(|_| EnvFilter::new("warn,runmesh_daemon=info"))
+    // swarm_discovery would say every few seconds that a network is down.
+    let usual = "warn,runmesh_daemon=info,swarm_discovery=off";
+    wanted.unwrap_or_else(|_| EnvFilter::new(usual))
 }
 
 /// A file that is set aside under another name when it is long, in place of what was before.

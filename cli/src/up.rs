@@ -68,9 +68,13 @@ struct Ready {
 /// The configuration of the home, with the flags over it.
 fn configured(home: &Path, flags: &Up) -> Result<Config, CliError> {
     let mut config = Config::load(home)?;
-    let Up { http, peer_port, blobs, allowed_hosts, require_token, webhooks, name, .. } = flags;
+    let Up { http, peer_port, mdns, peers, relay, blobs, .. } = flags;
+    let Up { allowed_hosts, require_token, webhooks, name, .. } = flags;
     config.http = http.unwrap_or(config.http);
     config.peer_port = peer_port.or(config.peer_port);
+    config.mdns = mdns.unwrap_or(config.mdns);
+    config.peers.extend(peers.iter().cloned());
+    config.relay = relay.clone().or(config.relay);
     config.blobs = blobs.unwrap_or(config.blobs);
     config.allowed_hosts.extend(allowed_hosts.iter().cloned());
     config.require_token = require_token.or(config.require_token);
@@ -263,6 +267,13 @@ impl Up {
         };
         add("--http", self.http.map(|http| http.to_string()));
         add("--peer-port", self.peer_port.map(|port| port.to_string()));
+        add("--mdns", self.mdns.map(|mdns| mdns.to_string()));
+        add("--relay", self.relay.as_ref().map(ToString::to_string));
+        for contact in &self.peers {
+            for address in &contact.addresses {
+                add("--peer", Some(format!("{}@{address}", contact.device)));
+            }
+        }
         add("--blobs", self.blobs.map(|blobs| blobs.to_string()));
         add("--require-token", self.require_token.map(|token| token.to_string()));
         add("--webhooks", self.webhooks.map(|policy| policy.to_string()));
@@ -313,6 +324,9 @@ mod tests {
             "--require-token=false",
             "--webhooks=any",
             "--allowed-host=a",
+            "--mdns=false",
+            "--relay=https://relay.example",
+            "--peer=00000000000000000000000000000000000000000000000000000000000000aa@[::1]:7",
         ]);
         let written: Vec<OsString> = written.chain(["--allowed-host=b"]).map(Into::into).collect();
         let dir = tempfile::tempdir().expect("a temporary folder");

@@ -63,7 +63,7 @@ impl Device {
 
     /// Starts the daemon on a free port; returns its address.
     fn up(&self, flags: &[&str]) -> String {
-        let up = ["up", "--detach", "--http=127.0.0.1:0", "--name=ann"];
+        let up = ["up", "--detach", "--http=127.0.0.1:0", "--mdns=false", "--name=ann"];
         let status = self.json(&up.iter().chain(flags).copied().collect::<Vec<_>>());
         status["http"].as_str().expect("an address").to_owned()
     }

@@ -113,8 +113,7 @@ impl Ticket {
             let others = &self.others[..self.others.len().min(MAX_OTHERS)];
             put_varint(&mut out, others.len() as u64);
             for other in others {
-                out.extend_from_slice(other.device.as_bytes());
-                put_addresses(&mut out, &other.addresses, MAX_OTHER_ADDRESSES);
+                put_contact(&mut out, other, MAX_OTHER_ADDRESSES);
             }
         }
         out.extend_from_slice(&blake3::hash(&out).as_bytes()[..CHECKSUM_BYTES]);
@@ -144,11 +143,17 @@ impl Ticket {
             SEVERAL_MEMBERS => reader.length(MAX_OTHERS, "members")?,
             _ => 0,
         };
-        let others = (0..count).map(|_| read_contact(&mut reader));
+        let others = (0..count).map(|_| read_contact(&mut reader, MAX_OTHER_ADDRESSES));
         let others = others.collect::<Result<Vec<_>, _>>()?;
         reader.finish("ticket")?;
         Ok(Self { key, workspace, inviter, expires_ms, addresses, others })
     }
+}
+
+/// Appends a contact with its first addresses.
+pub(crate) fn put_contact(out: &mut Vec<u8>, contact: &Contact, addresses_at_most: usize) {
+    out.extend_from_slice(contact.device.as_bytes());
+    put_addresses(out, &contact.addresses, addresses_at_most);
 }
 
 fn put_addresses(out: &mut Vec<u8>, addresses: &[SocketAddr], at_most: usize) {
@@ -174,9 +179,13 @@ fn read_addresses(reader: &mut Reader<'_>, at_most: usize) -> Result<Vec<SocketA
     (0..count).map(|_| read_address(reader)).collect()
 }
 
-fn read_contact(reader: &mut Reader<'_>) -> Result<Contact, DecodeError> {
+/// Reads a contact with so many addresses at most.
+pub(crate) fn read_contact(
+    reader: &mut Reader<'_>,
+    addresses_at_most: usize,
+) -> Result<Contact, DecodeError> {
     let device = DeviceId::new(reader.array("device")?);
-    Ok(Contact { device, addresses: read_addresses(reader, MAX_OTHER_ADDRESSES)? })
+    Ok(Contact { device, addresses: read_addresses(reader, addresses_at_most)? })
 }
 
 fn read_address(reader: &mut Reader<'_>) -> Result<SocketAddr, DecodeError> {

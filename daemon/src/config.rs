@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+pub use iroh::RelayUrl;
+use runmesh_core::ticket::Contact;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// Where HTTP listens unless told otherwise. UDP of the same number is the first choice for peers.
 pub const DEFAULT_PORT: u16 = 4747;
@@ -27,6 +30,14 @@ pub struct Config {
     /// The UDP port for peers. If none is chosen: the one of last time, else [`DEFAULT_PORT`],
     /// else any that is free.
     pub peer_port: Option<u16>,
+    /// Whether to look for members on the LAN by mDNS, and to say there where this device is.
+    pub mdns: bool,
+    /// Where members are that nothing else tells of, each as `DEVICE@IP:PORT`.
+    #[serde(deserialize_with = "contacts")]
+    pub peers: Vec<Contact>,
+    /// One's own relay (iroh-relay), over which members that have the same one configured reach each
+    /// other where they cannot otherwise. It sees who talks to whom, and nothing of what is said.
+    pub relay: Option<RelayUrl>,
     /// Which blobs to fetch unasked.
     pub blobs: BlobPolicy,
     /// Names other than loopback's that clients may reach HTTP under.
@@ -129,6 +140,9 @@ impl Default for Config {
         Self {
             http: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             peer_port: None,
+            mdns: true,
+            peers: Vec::new(),
+            relay: None,
             blobs: BlobPolicy::default(),
             allowed_hosts: Vec::new(),
             require_token: None,
@@ -137,6 +151,11 @@ impl Default for Config {
             name: host_name(),
         }
     }
+}
+
+fn contacts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Contact>, D::Error> {
+    let texts = Vec::<String>::deserialize(input)?;
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }
 
 impl Config {
@@ -295,6 +314,12 @@ mod tests {
         let config = load(text).expect("a configuration");
         assert_eq!(config.blobs, BlobPolicy::Small { max_bytes: 1 << 30 });
         assert_eq!((config.name.as_str(), config.peer_port), ("ann", Some(5)));
+        let device = "ab".repeat(32);
+        let peers = format!("peers = ['{device}@192.0.2.7:4747']\nrelay = 'https://relay.lab'");
+        let found = load(&format!("mdns = false\n{peers}")).expect("a configuration");
+        assert_eq!((found.mdns, found.peers.len()), (false, 1));
+        assert_eq!(found.relay.expect("a relay").as_str(), "https://relay.lab/");
+        assert!(load("peers = ['192.0.2.7:4747']").is_err() && load("relay = 'lab'").is_err());
         // Not negotiable where the network can reach us.
         assert!(config.clients_need_token());
     }

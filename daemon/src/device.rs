@@ -64,7 +64,7 @@ impl Device {
 
     /// Has the device be reached by others, from the first call on.
     pub async fn start_switchboard(&self) -> Result<&Switchboard, EndpointError> {
-        let start = || Switchboard::start(&self.home, self.config.peer_port, self.blobs.clone());
+        let start = || Switchboard::start(&self.home, &self.config, self.blobs.clone());
         self.switchboard.get_or_try_init(start).await
     }
 

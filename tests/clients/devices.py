@@ -55,6 +55,8 @@ class Device:
         self.log = home.with_name(f"{home.name}.log")
         self.process: subprocess.Popen | None = None
         self.require_token = "false"
+        # Those of other tests are none of its business.
+        self.mdns = False
 
     def command(self, *arguments: str) -> list[str]:
         return [str(BINARY), "--home", str(self.home), *arguments]
@@ -64,6 +66,8 @@ class Device:
         assert self.process is None, f"{self.name} is up already"
         up = self.command("up", "--http", f"127.0.0.1:{self.port}", "--name", self.name)
         up += ["--require-token", self.require_token]
+        if not self.mdns:
+            up.append("--mdns=false")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*up, *flags], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         return self.process

@@ -124,6 +124,14 @@ fn messages() -> Vec<Vec<u8>> {
         Message::Watch { token: 3 },
         Message::Sealed { token: 3 },
         Message::Bye { farewell: Farewell::Leaving, text },
+        Message::Contacts {
+            contacts: vec![Contact {
+                device: decoders::DEVICE,
+                addresses: ["192.0.2.7:1", "[2001:db8::1]:2"]
+                    .map(|address| address.parse().expect("an address"))
+                    .into(),
+            }],
+        },
     ];
     all.into_iter().map(|message| message.frame().0[4..].to_vec()).collect()
 }

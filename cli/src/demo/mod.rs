@@ -253,13 +253,8 @@ fn pair(ann: &Device, bob: &Device, screen: &mut Screen) -> Result<(Traffic, u64
     let ticket = invitation.ticket;
     let short: String = ticket.chars().take(24).collect();
     say(screen, &format!("  bob: runmesh join {short}…"))?;
-    let request = JoinRequest {
-        ticket,
-        leave_behind: false,
-        unmet: false,
-        name: None,
-        through: Vec::new(),
-    };
+    let request =
+        JoinRequest { ticket, leave_behind: false, unmet: false, name: None, through: Vec::new() };
     let _: Joined = bob.client.post("join", &request)?;
     say(screen, "  bob: runmesh sync --wait")?;
     let timeout_ms = u64::try_from(SYNC_TIMEOUT.as_millis()).unwrap_or(u64::MAX);

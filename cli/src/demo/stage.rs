@@ -76,7 +76,7 @@ impl Stage {
         let home = tempfile::Builder::new().prefix("runmesh-demo-").tempdir()?;
         let path = home.path().to_owned();
         let mut command = program(&path)?;
-        command.args(["up", "--with-parent", "--http=127.0.0.1:0", "--name", name]);
+        command.args(["up", "--with-parent", "--http=127.0.0.1:0", "--mdns=false", "--name", name]);
         command.env("RUNMESH_LOG", "warn").env_remove("RUNMESH_HOME");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         // Ctrl-C is for us to hear; the children hear of it from us.

@@ -9,19 +9,26 @@ use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
 use crate::entry::{EntryError, MAX_STORED_BYTES};
 use crate::ids::{DeviceId, EntryHash, Incarnation, JournalId, WorkspaceId};
 use crate::store::Fault;
+use crate::ticket::{Contact, put_contact, read_contact};
 use crate::vector::VersionVector;
 
 /// What both sides name when they connect.
 pub const ALPN: &[u8] = b"runmesh/sync/1";
 /// The version of this protocol that we speak. A device sends nothing that came after the version
 /// its peer named.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The first version that knows [`Message::Contacts`].
+pub(super) const CONTACTS_SINCE: u32 = 2;
 /// The longest message.
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
 /// The most entries in one message.
 pub const MAX_ENTRIES: usize = 4096;
 /// The longest first entry a newcomer can show: it holds its join and little else.
 pub const MAX_FIRST_ENTRY_BYTES: usize = 64 << 10;
+/// The most devices in one [`Message::Contacts`].
+pub const MAX_CONTACTS: usize = 64;
+/// The most addresses of each of them.
+pub const MAX_CONTACT_ADDRESSES: usize = 8;
 /// The longest text for people: a device's name, or why something is refused.
 pub const MAX_TEXT_BYTES: usize = 256;
 
@@ -134,6 +141,11 @@ pub enum Message {
         /// The token of the question.
         token: u32,
     },
+    /// Where the sender is, and where it reached other members.
+    Contacts {
+        /// The devices and their addresses.
+        contacts: Vec<Contact>,
+    },
     /// The last message of a session.
     Bye {
         /// Why.
@@ -150,6 +162,7 @@ const REFUSE: u8 = 4;
 const WATCH: u8 = 5;
 const SEALED: u8 = 6;
 const BYE: u8 = 7;
+const CONTACTS: u8 = 8;
 
 /// A message with its length before it, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,6 +236,14 @@ impl Message {
                 out.push(SEALED);
                 out.extend_from_slice(&token.to_le_bytes());
             }
+            Self::Contacts { contacts } => {
+                let contacts = &contacts[..contacts.len().min(MAX_CONTACTS)];
+                out.push(CONTACTS);
+                put_varint(out, contacts.len() as u64);
+                for contact in contacts {
+                    put_contact(out, contact, MAX_CONTACT_ADDRESSES);
+                }
+            }
             Self::Bye { farewell, text } => {
                 out.extend_from_slice(&[BYE, *farewell as u8]);
                 put_text(out, text);
@@ -257,6 +278,7 @@ impl Message {
             },
             WATCH => Self::Watch { token: reader.u32("token")? },
             SEALED => Self::Sealed { token: reader.u32("token")? },
+            CONTACTS => Self::Contacts { contacts: read_contacts(&mut reader)? },
             BYE => Self::Bye {
                 farewell: Farewell::read(&mut reader)?,
                 text: reader.text(MAX_TEXT_BYTES, "reason")?.to_owned(),
@@ -296,6 +318,11 @@ fn read_entries(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, DecodeError> {
         return Err(DecodeError::Invalid { what: "entries" });
     }
     (0..count).map(|_| Ok(reader.bytes(MAX_STORED_BYTES, "entry")?.to_vec())).collect()
+}
+
+fn read_contacts(reader: &mut Reader<'_>) -> Result<Vec<Contact>, DecodeError> {
+    let count = reader.length(MAX_CONTACTS, "contacts")?;
+    (0..count).map(|_| read_contact(reader, MAX_CONTACT_ADDRESSES)).collect()
 }
 
 /// Appends text, cut to what the format allows.
@@ -385,11 +412,16 @@ mod tests {
         vector
     }
 
-    fn messages() -> [Message; 7] {
+    fn contact(seed: u8, addresses: &[&str]) -> Contact {
+        let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
+        Contact { device: DeviceId::new([seed; 32]), addresses }
+    }
+
+    fn messages() -> [Message; 8] {
         let first = FirstEntry { incarnation: Incarnation::new([2; 16]), stored: vec![3, 4, 5] };
         [
             Message::Hello {
-                version: VERSION,
+                version: 1,
                 workspace: WorkspaceId::new([1; 32]),
                 name: "ann's laptop".to_owned(),
                 first: Some(first),
@@ -409,6 +441,12 @@ mod tests {
             Message::Watch { token: 0x0102_0304 },
             Message::Sealed { token: 0x0102_0304 },
             Message::Bye { farewell: Farewell::NotAMember, text: "who are you?".to_owned() },
+            Message::Contacts {
+                contacts: vec![
+                    contact(6, &["192.0.2.7:4748", "[2001:db8::1]:9"]),
+                    contact(7, &["192.0.2.8:4747"]),
+                ],
+            },
         ]
     }
 
@@ -422,9 +460,12 @@ mod tests {
         assert_eq!(hashes, GOLDEN);
         let watch = messages()[4].frame().0;
         assert_eq!(data_encoding::HEXLOWER.encode(&watch), "050000000504030201");
+        let contacts = Message::Contacts { contacts: vec![contact(6, &["192.0.2.7:4748"])] };
+        let bytes = [&[8, 1][..], &[6; 32], &[1, 4, 192, 0, 2, 7, 0x8c, 0x12]].concat();
+        assert_eq!(contacts.encode(), bytes);
     }
 
-    const GOLDEN: [&str; 7] = [
+    const GOLDEN: [&str; 8] = [
         "ad722d0b6acb8c60",
         "805eab85e21e0622",
         "19c1642bad0bfe6f",
@@ -432,6 +473,7 @@ mod tests {
         "ceb6d1e8f3ca1501",
         "a427eb362e2e90cc",
         "bff2a94962a5cb19",
+        "b7c0d67300c208b4",
     ];
 
     fn any_journal() -> impl Strategy<Value = JournalId> {
@@ -450,6 +492,9 @@ mod tests {
         let obstacle = (0u8..7).prop_map(|n| Obstacle::read(&mut Reader::new(&[n])).expect("one"));
         let farewell = (0u8..4).prop_map(|n| Farewell::read(&mut Reader::new(&[n])).expect("one"));
         let tips = prop::collection::vec((any::<u8>(), 1..u64::MAX), 0..9);
+        let address = (any::<core::net::IpAddr>(), any::<u16>()).prop_map(Into::into);
+        let addresses = prop::collection::vec(address, 0..=MAX_CONTACT_ADDRESSES);
+        let contacts = prop::collection::vec((any::<[u8; 32]>(), addresses), 0..9);
         let entries = prop::collection::vec(any::<Vec<u8>>(), 1..9);
         prop_oneof![
             (any::<u32>(), any::<[u8; 32]>(), text, first).prop_map(
@@ -476,6 +521,11 @@ mod tests {
                 farewell,
                 text: cut(&text).to_owned()
             }),
+            contacts.prop_map(|contacts| {
+                let contact =
+                    |(device, addresses)| Contact { device: DeviceId::new(device), addresses };
+                Message::Contacts { contacts: contacts.into_iter().map(contact).collect() }
+            }),
         ]
     }
 
@@ -489,7 +539,7 @@ mod tests {
         }
 
         #[test]
-        fn a_message_has_one_encoding(kind in 1u8..8, rest: Vec<u8>) {
+        fn a_message_has_one_encoding(kind in 1u8..9, rest: Vec<u8>) {
             let bytes = [&[kind][..], &rest].concat();
             if let Ok(message) = Message::decode(&bytes) {
                 prop_assert_eq!(message.encode(), bytes);
@@ -519,5 +569,10 @@ mod tests {
         put_varint(&mut many, MAX_ENTRIES as u64 + 1);
         let too_many = Message::decode(&many);
         assert!(matches!(too_many, Err(DecodeError::TooLong { what: "entries", .. })));
+        let too_many = Message::decode(&[CONTACTS, MAX_CONTACTS as u8 + 1]);
+        assert!(matches!(too_many, Err(DecodeError::TooLong { what: "contacts", .. })));
+        let many = [&[CONTACTS, 1][..], &[0; 32], &[MAX_CONTACT_ADDRESSES as u8 + 1]].concat();
+        let too_many = Message::decode(&many);
+        assert!(matches!(too_many, Err(DecodeError::TooLong { what: "addresses", .. })));
     }
 }

@@ -14,8 +14,9 @@ mod tests;
 
 pub use batch::{Batch, verify, verify_line};
 pub use message::{
-    ALPN, Farewell, FirstEntry, Frame, MAX_ENTRIES, MAX_FIRST_ENTRY_BYTES, MAX_FRAME_BYTES,
-    MAX_TEXT_BYTES, Message, Obstacle, Scope, VERSION, frame_bytes,
+    ALPN, Farewell, FirstEntry, Frame, MAX_CONTACT_ADDRESSES, MAX_CONTACTS, MAX_ENTRIES,
+    MAX_FIRST_ENTRY_BYTES, MAX_FRAME_BYTES, MAX_TEXT_BYTES, Message, Obstacle, Scope, VERSION,
+    frame_bytes,
 };
 pub use sending::WINDOW_BYTES;
 pub use session::{

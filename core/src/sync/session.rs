@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::message::{
-    Farewell, FirstEntry, MAX_ENTRIES, MAX_FRAME_BYTES, Message, Obstacle, Scope, VERSION, cut,
+    CONTACTS_SINCE, Farewell, FirstEntry, MAX_ENTRIES, MAX_FRAME_BYTES, Message, Obstacle, Scope,
+    VERSION, cut,
 };
 use super::receiving::{Receiving, Verdict};
 use super::sending::Sending;
@@ -27,6 +28,7 @@ use crate::ids::{DeviceId, EntryHash, JournalId, WorkspaceId};
 use crate::membership::{JoinRefusal, Membership};
 use crate::operation::{Operation, OperationKind};
 use crate::store::Fault;
+use crate::ticket::Contact;
 use crate::vector::{MAX_JOURNALS, Tip, VersionVector};
 
 /// Entries are sent in batches of about this size.
@@ -109,6 +111,8 @@ pub enum Input {
     },
     /// Something was sealed, or came from elsewhere.
     Changed(Held),
+    /// Where this device is and where it reached others is this now: the peer shall know.
+    Contacts(Vec<Contact>),
     /// Somebody looks at this device: the peer shall seal what it has.
     Watch {
         /// Comes back in [`Status::sealed`].
@@ -180,6 +184,9 @@ pub enum Output {
         /// To be given back.
         token: u32,
     },
+    /// The peer, which is a member, says where it is and where it reached others. To be believed
+    /// only as a place to call.
+    Learn(Vec<Contact>),
     /// Give [`Input::Tick`] at this time; replaces what was wanted before.
     WakeAt(UnixMillis),
     /// The session is over; nothing follows.
@@ -265,6 +272,10 @@ pub struct Session {
     /// Whether the peer was told all we hold since it is a member.
     told_all: bool,
     peer_name: Option<String>,
+    /// The version of the protocol that the peer speaks, once it said hello.
+    peer_version: Option<u32>,
+    /// What the peer is to be told of where devices are.
+    contacts: Vec<Contact>,
     /// Whether the peer's first entry is being ingested.
     admitting: bool,
     sealed: Option<u32>,
@@ -290,6 +301,8 @@ impl Session {
             introduced: false,
             told_all: false,
             peer_name: None,
+            peer_version: None,
+            contacts: Vec::new(),
             admitting: false,
             sealed: None,
             wake_at: None,
@@ -350,6 +363,7 @@ impl Session {
                 self.reclaimed(journal, tip);
                 self.after_holding(changed);
             }
+            Input::Contacts(contacts) => self.contacts = contacts,
             Input::Watch { token } => self.send(Message::Watch { token }),
             Input::Sealed { token, held } => {
                 let changed = self.hold(held);
@@ -451,10 +465,11 @@ impl Session {
 
     fn receive(&mut self, now: UnixMillis, message: Message) -> Result<(), SyncError> {
         match message {
-            Message::Hello { workspace, name, first, .. } => {
+            Message::Hello { version, workspace, name, first } => {
                 if workspace != self.peering.workspace {
                     return Err(SyncError::OtherWorkspace(workspace));
                 }
+                self.peer_version = Some(version);
                 self.greet(now, name, first);
             }
             Message::Have { scope, vector } => self.they_have(scope, &vector),
@@ -480,6 +495,10 @@ impl Session {
             }
             Message::Watch { .. } => {}
             Message::Sealed { token } => self.sealed = Some(token),
+            Message::Contacts { contacts } if self.peer_is_member() => {
+                self.outputs.push_back(Output::Learn(contacts));
+            }
+            Message::Contacts { .. } => {}
             Message::Bye { farewell, text } => {
                 self.outputs.push_back(Output::Done(Ended::There(farewell, text)));
                 self.done = true;
@@ -707,6 +726,15 @@ impl Session {
         self.send(Message::Have { scope: Scope::Changed, vector });
     }
 
+    /// Tells a member where devices are. A hint that is lost is not sent again.
+    fn tell_contacts(&mut self) {
+        let understood = self.peer_version.is_some_and(|version| version >= CONTACTS_SINCE);
+        if understood && self.told_all && self.peer_is_member() && !self.contacts.is_empty() {
+            let contacts = std::mem::take(&mut self.contacts);
+            self.send(Message::Contacts { contacts });
+        }
+    }
+
     /// Whether something is expected of the peer.
     fn waits(&self) -> bool {
         let wants_to_meet = self.peer_is_member() || self.is_newcomer();
@@ -749,6 +777,7 @@ impl Session {
             self.tell_all(Scope::Again);
         }
         self.tell_changes();
+        self.tell_contacts();
         if self.peer_is_member()
             && let Some((journal, from)) = self.sending.next_load(&self.held)
         {

@@ -11,6 +11,7 @@ use crate::entry::EntryError;
 use crate::ids::{DeviceId, EntryHash, Incarnation, JournalId, WorkspaceId};
 use crate::membership::{Membership, PlacedAct};
 use crate::store::Fault;
+use crate::ticket::Contact;
 use crate::vector::{Tip, VersionVector};
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
@@ -330,6 +331,30 @@ fn two_lines_of_a_journal_are_reported() {
     theirs.set(journal(BOB), Tip { count: 3, hash: EntryHash::new([99; 32]) });
     told(&mut session, Input::Received(Message::Have { scope: Scope::All, vector: theirs }));
     assert_eq!(session.status().stuck[0].0, journal(BOB));
+}
+
+#[test]
+fn members_that_understand_it_are_told_where_others_are() {
+    let contacts =
+        vec![Contact { device: BOB, addresses: vec!["192.0.2.7:1".parse().expect("an address")] }];
+    let tell = || Input::Contacts(contacts.clone());
+    let message = || Message::Contacts { contacts: contacts.clone() };
+    let (mut session, _) = ann_with(BOB, held(&[], &[BOB]));
+    assert_eq!(told(&mut session, tell()), []);
+    assert_eq!(told(&mut session, hello(None)), [Output::Send(message())]);
+    assert_eq!(told(&mut session, have(Scope::All, &[])), [], "once is enough");
+    let learnt = told(&mut session, Input::Received(message()));
+    assert_eq!(learnt, [Output::Learn(contacts.clone())]);
+    // One that speaks version 1 would end the session over it.
+    let (mut session, _) = ann_with(BOB, held(&[], &[BOB]));
+    let (workspace, name) = (workspace(), "peer".to_owned());
+    let old = Message::Hello { version: 1, workspace, name, first: None };
+    told(&mut session, Input::Received(old));
+    assert_eq!(told(&mut session, tell()), []);
+    // A stranger is neither told nor believed.
+    let (mut session, _) = ann_with(EVE, held(&[], &[]));
+    assert_eq!(told(&mut session, tell()), []);
+    assert_eq!(told(&mut session, Input::Received(message())), []);
 }
 
 #[test]

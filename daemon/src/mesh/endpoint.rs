@@ -1,8 +1,8 @@
 //! The iroh endpoint: how this device is reached, and nothing that reaches beyond.
 //!
-//! Invariants: no relay, no DNS, no publishing of addresses, no port mapping (iroh is built without
-//! its port mapper); what leaves this device goes to addresses that a ticket, a peer or the
-//! configuration named.
+//! Invariants: no relay but one that is configured, no DNS but for its name, no publishing of
+//! addresses, no port mapping (iroh is built without its port mapper); what leaves this device goes
+//! to addresses that a ticket, a peer, mDNS on the LAN or the configuration named.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use iroh::{Endpoint, RelayMode, SecretKey};
 use runmesh_core::sync::ALPN;
 
 use crate::blobs;
-use crate::config::DEFAULT_PORT;
+use crate::config::{Config, DEFAULT_PORT};
 use crate::home::Home;
 
 /// Why the endpoint could not be made.
@@ -33,26 +33,35 @@ pub enum EndpointError {
 
 /// Makes the endpoint on the port that was chosen, or else on that of last time, or else on the
 /// default one, or else on any: a ticket names the port, so it should stay.
-pub(super) async fn bind(home: &Home, chosen: Option<u16>) -> Result<Endpoint, EndpointError> {
-    if let Some(port) = chosen {
-        let bound = bind_port(home, port).await;
+pub(super) async fn bind(home: &Home, config: &Config) -> Result<Endpoint, EndpointError> {
+    let bind_port = |port| bind_port(home, config, port);
+    if let Some(port) = config.peer_port {
+        let bound = bind_port(port).await;
         return bound.map_err(|source| EndpointError::Port { port, source });
     }
     let last = home.last_peer_port().unwrap_or_default();
     for port in last.into_iter().chain([DEFAULT_PORT]) {
-        if let Ok(endpoint) = bind_port(home, port).await {
+        if let Ok(endpoint) = bind_port(port).await {
             return Ok(endpoint);
         }
     }
-    bind_port(home, 0).await.map_err(EndpointError::NoPort)
+    bind_port(0).await.map_err(EndpointError::NoPort)
 }
 
-async fn bind_port(home: &Home, port: u16) -> Result<Endpoint, iroh::endpoint::BindError> {
+async fn bind_port(
+    home: &Home,
+    config: &Config,
+    port: u16,
+) -> Result<Endpoint, iroh::endpoint::BindError> {
+    let relays = || match &config.relay {
+        Some(relay) => RelayMode::custom([relay.clone()]),
+        None => RelayMode::Disabled,
+    };
     let builder = |addresses: &[SocketAddr]| {
         let builder = Endpoint::builder(presets::Minimal)
-            .relay_mode(RelayMode::Disabled)
             .clear_address_lookup()
             .clear_ip_transports()
+            .relay_mode(relays())
             .secret_key(SecretKey::from_bytes(home.device_secret()))
             .alpns(vec![ALPN.to_vec(), blobs::ALPN.to_vec()]);
         addresses.iter().fold(builder, |builder, address| {

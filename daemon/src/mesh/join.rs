@@ -17,7 +17,7 @@ use runmesh_core::ticket::{Contact, Ticket};
 use tokio::time::timeout;
 
 use super::link::{Link, LinkError};
-use super::{DIAL_TIMEOUT, Mesh, locked, reachable_at};
+use super::{DIAL_TIMEOUT, Mesh, locked};
 use crate::home::Home;
 use crate::now;
 use crate::workspace::{OpenError, SwitchError, Workspace};
@@ -168,6 +168,7 @@ impl Mesh {
         if role >= Role::Writer {
             make_default_experiment(&candidate).await;
         }
+        inner.board.learn_of(ticket);
         let joined = Joined {
             workspace: ticket.workspace,
             name: membership.name().to_owned(),
@@ -235,7 +236,7 @@ impl Mesh {
         let inner = &self.inner;
         let workspace = self.candidate(home, ticket)?;
         make_default_experiment(&workspace).await;
-        locked(&inner.board.book).note(&ticket.inviter, &ticket.addresses);
+        inner.board.learn_of(ticket);
         let joined = Joined {
             workspace: ticket.workspace,
             name: String::new(),
@@ -280,13 +281,12 @@ impl Mesh {
     ) -> Result<(), JoinError> {
         let (inner, Contact { device: member, addresses }) = (&self.inner, contact);
         let unreachable = || JoinError::Unreachable { addresses: addresses.clone() };
-        let address = reachable_at(member, addresses).ok_or_else(unreachable)?;
+        let address = inner.board.address_at(member, addresses).ok_or_else(unreachable)?;
         let call = inner.board.endpoint.connect(address, ALPN);
         let connection = match timeout(patience, call).await {
             Ok(Ok(connection)) => connection,
             _ => return Err(unreachable()),
         };
-        locked(&inner.board.book).note(member, addresses);
         let link = Link::calling(connection, inner.device);
         // Both are to be known as members: of a member that is not, nothing is believed later.
         let both = [inner.device, *member];

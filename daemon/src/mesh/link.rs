@@ -291,6 +291,7 @@ impl Link {
         enough: impl Fn(&Held) -> bool,
     ) -> Result<(), LinkError> {
         let mut changed = workspace.changed();
+        let mut contacts = inner.contacts.subscribe();
         let mut watches = locked(&self.asked).take().ok_or(LinkError::NotOpened)?;
         let mut wake_at = None;
         let mut met = false;
@@ -303,6 +304,7 @@ impl Link {
                         wake_at = Some(Instant::now() + Duration::from_millis(wait));
                     }
                     Output::Done(ended) => return self.done(ended),
+                    Output::Learn(told) => inner.learn(&self.connection, told),
                     output => self.act(workspace, output, ports)?,
                 }
             }
@@ -321,6 +323,9 @@ impl Link {
                     None => return Ok(()),
                 },
                 Ok(()) = changed.changed() => Input::Changed(read_held(workspace)?),
+                Ok(()) = contacts.changed() => {
+                    Input::Contacts(inner.contacts_for(workspace, &self.connection))
+                }
                 Some(token) = watches.recv() => Input::Watch { token },
                 () = sleep(wake_at) => {
                     wake_at = None;
@@ -407,7 +412,9 @@ impl Link {
                         events.send(sealed.await.map_or_else(Event::Failed, Event::Input)).await;
                 });
             }
-            Output::WakeAt(_) | Output::Done(_) => unreachable!("taken by the caller"),
+            Output::WakeAt(_) | Output::Learn(_) | Output::Done(_) => {
+                unreachable!("taken by the caller")
+            }
         }
         Ok(())
     }

@@ -6,10 +6,12 @@
 mod addresses;
 #[cfg(test)]
 mod blob_tests;
+mod contacts;
 mod endpoint;
 #[cfg(test)]
 mod hostile;
 mod join;
+mod lan;
 mod link;
 mod members;
 #[cfg(test)]
@@ -24,8 +26,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use iroh::EndpointId;
 use iroh::endpoint::Connection;
-use iroh::{EndpointAddr, EndpointId};
 use runmesh_core::api::Traffic;
 use runmesh_core::ids::{BlobHash, DeviceId};
 use runmesh_core::membership::Membership;
@@ -35,6 +37,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::contacts::Contacts;
 pub use self::endpoint::EndpointError;
 pub use self::join::{Admitted, JoinError, Joined};
 use self::link::{Call, Link, LinkError};
@@ -94,6 +97,7 @@ struct Inner {
     device: DeviceId,
     name: String,
     membership: MembershipNow,
+    contacts: Contacts,
     links: Mutex<BTreeMap<DeviceId, Arc<Link>>>,
     attempts: Mutex<BTreeMap<DeviceId, Attempt>>,
     errors: Mutex<BTreeMap<DeviceId, String>>,
@@ -144,6 +148,7 @@ impl Mesh {
             workspace,
             name: name.to_owned(),
             membership,
+            contacts: Contacts::default(),
             links: Mutex::default(),
             attempts: Mutex::default(),
             errors: Mutex::default(),
@@ -158,6 +163,7 @@ impl Mesh {
         let mesh = Self { inner };
         mesh.inner.board.add(&mesh.inner);
         mesh.spawn(Inner::call_members(Arc::clone(&mesh.inner)));
+        mesh.spawn(Inner::follow_addresses(Arc::clone(&mesh.inner)));
         mesh.spawn(Inner::follow_workspace(Arc::clone(&mesh.inner)));
         mesh.spawn(mesh.inner.fetcher.clone().run());
         mesh.offer_recovery(home).await;
@@ -425,17 +431,10 @@ impl Inner {
         locked(&self.errors).remove(&device);
         locked(&self.attempts).remove(&device);
         let mut book = locked(&self.board.book);
-        let at: Vec<SocketAddr> = connection
-            .paths()
-            .iter()
-            .filter_map(|path| match path.remote_addr() {
-                iroh::TransportAddr::Ip(address) => Some(*address),
-                _ => None,
-            })
-            .collect();
-        book.note(&device, &at);
+        book.note(&device, &contacts::places_of(connection));
         book.seen(&device, now().0);
         drop(book);
+        self.contacts.met_somebody();
         if dialer == self.device {
             self.board.call_for_blobs(device);
         }
@@ -452,10 +451,4 @@ impl Inner {
 /// would otherwise wait until this side notices that it was gone.
 fn stays(dialer: DeviceId, age: Duration, other_dialer: DeviceId) -> bool {
     age < AT_ONCE && dialer < other_dialer
-}
-
-/// The iroh address of a device at some socket addresses.
-fn reachable_at(device: &DeviceId, addresses: &[SocketAddr]) -> Option<EndpointAddr> {
-    let address = EndpointAddr::new(endpoint_id(device)?);
-    Some(addresses.iter().fold(address, |address, at| address.with_ip_addr(*at)))
 }

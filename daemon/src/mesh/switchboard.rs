@@ -14,14 +14,16 @@ use iroh::{Endpoint, EndpointAddr};
 use runmesh_core::api::Traffic;
 use runmesh_core::ids::{BlobHash, DeviceId, WorkspaceId};
 use runmesh_core::sync::{ALPN, turned_away};
+use runmesh_core::ticket::{Contact, Ticket};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::addresses::AddressBook;
 use super::link::{self, Call};
-use super::{DIAL_TIMEOUT, EndpointError, GRACE, Inner, device_at, endpoint, locked, reachable_at};
+use super::{DIAL_TIMEOUT, EndpointError, GRACE, Inner, device_at, endpoint, lan, locked};
 use crate::blobs;
+use crate::config::Config;
 use crate::home::Home;
 
 /// The sessions of the workspaces that are open.
@@ -53,10 +55,10 @@ impl Switchboard {
     /// Starts taking calls.
     pub async fn start(
         home: &Home,
-        peer_port: Option<u16>,
+        config: &Config,
         blobs: blobs::Blobs,
     ) -> Result<Self, EndpointError> {
-        let endpoint = endpoint::bind(home, peer_port).await?;
+        let endpoint = endpoint::bind(home, config).await?;
         if let Some(socket) = endpoint.bound_sockets().first()
             && let Err(error) = home.set_last_peer_port(socket.port())
         {
@@ -66,7 +68,7 @@ impl Switchboard {
         let board = Arc::new(Board {
             endpoint,
             device: crate::workspace::device_of(home),
-            book: Mutex::new(AddressBook::open(home.path().join("peers.json"))),
+            book: Mutex::new(AddressBook::open(home.path().join("peers.json"), config)),
             provider: blobs::Provider::new(blobs, gate(&meshes)),
             meshes,
             blob_connections: Mutex::default(),
@@ -75,6 +77,11 @@ impl Switchboard {
             tasks: TaskTracker::new(),
         });
         board.spawn(Board::accept(Arc::clone(&board)));
+        if config.mdns {
+            let meshes = Arc::clone(&board);
+            let found = move |device, addresses| meshes.found_on_lan(device, addresses);
+            board.spawn(lan::look_around(board.endpoint.clone(), found));
+        }
         Ok(Self { board })
     }
 
@@ -158,17 +165,41 @@ impl Board {
     }
 
     /// Whether a device is a member of any workspace here.
-    fn knows(&self, device: &DeviceId) -> bool {
+    pub(super) fn knows(&self, device: &DeviceId) -> bool {
         open_meshes(&self.meshes).iter().any(|mesh| mesh.has_member(device))
     }
 
     /// The address of a device, if it was met or a ticket named it.
     pub(super) fn address_of(&self, device: &DeviceId) -> Option<EndpointAddr> {
-        let contact = locked(&self.book).contact(device);
-        if contact.addresses.is_empty() {
-            return None;
+        self.address_at(device, &[])
+    }
+
+    /// The same of a device that a ticket says is at some addresses.
+    pub(super) fn address_at(
+        &self,
+        device: &DeviceId,
+        addresses: &[SocketAddr],
+    ) -> Option<EndpointAddr> {
+        let own = endpoint::addresses(&self.endpoint);
+        locked(&self.book).address_of(device, addresses, &own)
+    }
+
+    /// Notes where members are, as a ticket says.
+    pub(super) fn learn_of(&self, ticket: &Ticket) {
+        let inviter = Contact { device: ticket.inviter, addresses: ticket.addresses.clone() };
+        let mut book = locked(&self.book);
+        for contact in [inviter].iter().chain(&ticket.others) {
+            book.learn(std::slice::from_ref(contact), |_| true);
         }
-        reachable_at(device, &contact.addresses)
+    }
+
+    /// Notes where a device is on the LAN; nowhere, if it is gone.
+    fn found_on_lan(&self, device: DeviceId, addresses: Vec<SocketAddr>) {
+        if locked(&self.book).note_nearby(device, addresses) {
+            for mesh in open_meshes(&self.meshes) {
+                mesh.call_soon(&[device]);
+            }
+        }
     }
 
     async fn accept(self: Arc<Self>) {

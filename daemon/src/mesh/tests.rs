@@ -34,8 +34,9 @@ impl Device {
     }
 
     async fn up_with(folder: tempfile::TempDir, name: &str, blobs: BlobPolicy) -> Self {
-        let name = name.to_owned();
-        let config = Config { name, peer_port: Some(0), blobs, ..Config::default() };
+        // Devices of other tests are none of its business.
+        let (name, peer_port, mdns) = (name.to_owned(), Some(0), false);
+        let config = Config { name, peer_port, mdns, blobs, ..Config::default() };
         let app = App::open(Home::open(folder.path()).unwrap(), config).unwrap();
         app.start_mesh().await.unwrap();
         Self { app, folder }

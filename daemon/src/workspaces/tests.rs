@@ -32,8 +32,13 @@ impl Up {
     async fn again(folder: TempDir, name: &str) -> Self {
         // What a test wants fetched it asks for.
         let blobs = BlobPolicy::None;
-        let config =
-            Config { name: name.to_owned(), peer_port: Some(0), blobs, ..Config::default() };
+        let config = Config {
+            name: name.to_owned(),
+            peer_port: Some(0),
+            mdns: false,
+            blobs,
+            ..Config::default()
+        };
         let home = Home::open(folder.path()).expect("a home");
         let device = Arc::new(Device::open(home, config).expect("a device"));
         let workspaces = Workspaces::open(device).expect("its workspaces");

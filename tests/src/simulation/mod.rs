@@ -362,6 +362,8 @@ impl Simulation {
                 let again = 500 + self.within(2_000);
                 self.after(again, Event::Connect(pair));
             }
+            // Who can reach whom is the simulator's to say.
+            Output::Learn(_) => {}
             Output::Ingest { .. } => unreachable!("taken by the caller"),
         }
         Ok(())

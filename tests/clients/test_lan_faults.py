@@ -1,0 +1,121 @@
+"""What sync takes when the network between hosts is bad, and what a stranger on it gets. See lan.py for the LAN."""
+
+import hashlib
+
+import pytest
+from devices import PATIENCE_S, until
+from lan import Host, Lan
+
+pytestmark = pytest.mark.runmesh_only
+
+
+@pytest.fixture
+def lan(tmp_path, rng):
+    lan = Lan(tmp_path, ["ann", "bob", "carl"], rng.randrange(1 << 32))
+    for host in lan.hosts:
+        host.up(mdns=False)
+    yield lan
+    lan.end()
+
+
+def join(newcomer: Host, member: Host) -> None:
+    newcomer.ask("join", member.ask("invite")["ticket"])
+    newcomer.ask("sync", "--wait")
+
+
+def put_artifact(host: Host, content: bytes) -> str:
+    run = host.create_run("with weights")
+    uri = host.http("GET", "/api/2.0/mlflow/runs/get", params={"run_id": run}).json()["run"]["info"]["artifact_uri"]
+    path = f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix('mlflow-artifacts:/')}/weights.bin"
+    host.http("PUT", path, data=content)
+    return path
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_what_was_logged_while_the_link_was_cut_is_everywhere_after_healing(lan):
+    ann, bob, carl = lan.hosts
+    join(bob, ann)
+    join(carl, ann)
+    # Each came in through ann, who tells them where the other is.
+    until(lambda: carl.connected_to() == {"ann", "bob"}, "all are connected")
+    lan.cut(ann)
+    for number in range(20):
+        ann.create_run(f"ann {number}")
+        bob.create_run(f"bob {number}")
+    # Those who are together go on.
+    until(lambda: "bob 19" in carl.names_of_runs(), "carl has what bob logged")
+    assert not any(name.startswith("ann") for name in carl.names_of_runs() | bob.names_of_runs())
+    lan.heal(ann)
+    everything = {f"{name} {number}" for name in ("ann", "bob") for number in range(20)}
+    for host in lan.hosts:
+        until(lambda host=host: host.names_of_runs() == everything, f"{host.name} has all runs")
+
+
+def test_a_slow_link_that_loses_packets_loses_no_run(lan, rng):
+    ann, bob, _ = lan.hosts
+    lan.switch.delay_s, lan.switch.loss = 0.2, 0.05
+    content = rng.randbytes(150_000)
+    path = put_artifact(ann, content)
+    for number in range(50):
+        ann.create_run(f"before {number}")
+    join(bob, ann)
+    for number in range(50):
+        bob.create_run(f"after {number}")
+    everything = {f"{when} {number}" for when in ("before", "after") for number in range(50)} | {"with weights"}
+    until(lambda: bob.names_of_runs() == ann.names_of_runs() == everything, "both have all runs")
+    assert digest(bob.http("GET", path).content) == digest(content)
+    assert lan.switch.lost > 0
+
+
+def test_a_host_that_changes_its_address_goes_on(lan):
+    ann, bob, carl = lan.hosts
+    join(bob, ann)
+    join(carl, ann)
+    bob.at(52)
+    bob.create_run("from the new address")
+    until(lambda: "from the new address" in ann.names_of_runs(), "ann has it")
+    ann.create_run("to the new address")
+    until(lambda: "to the new address" in bob.names_of_runs(), "bob has it")
+    until(lambda: "to the new address" in carl.names_of_runs(), "carl has it")
+
+
+def test_a_blob_goes_on_where_its_provider_was_killed(lan, rng):
+    ann, bob, _ = lan.hosts
+    content = rng.randbytes(48 << 20)
+    join(bob, ann)
+    path = put_artifact(ann, content)
+    bob.ask("sync", "--wait")
+    before = lan.passed(ann, bob)
+    # It is too large to be fetched unasked, so this asks for it, and waits in vain until ann is back.
+    waiting = bob.http_in_background("GET", path)
+    until(lambda: lan.passed(ann, bob) - before > 8 << 20, "a part has come")
+    ann.kill()
+    ann.up(mdns=False)
+    answered = waiting.get(timeout=PATIENCE_S)
+    if not answered.ok:
+        # It gave up meanwhile; what it had is kept.
+        until(lambda: bob.connected_to() >= {"ann"}, "bob finds ann again")
+        answered = bob.http("GET", path)
+    assert digest(answered.content) == digest(content)
+    # With what QUIC and the hash tree add, but without the first part once more.
+    assert lan.passed(ann, bob) - before < len(content) * 1.15
+
+
+def test_a_stranger_gets_nothing_but_a_closed_connection(lan, rng):
+    ann, bob, eve = lan.hosts
+    used = ann.ask("invite")["ticket"]
+    bob.ask("join", used)
+    path = put_artifact(ann, rng.randbytes(200_000))
+    for number in range(20):
+        ann.create_run(f"secret {number}")
+    bob.ask("sync", "--wait")
+    refused = eve.run("join", used)
+    assert refused.returncode != 0 and "used already" in refused.stderr, refused.stderr
+    assert eve.names_of_runs() == set()
+    # A handshake, which shows ann's key to whoever calls, and a goodbye.
+    assert 0 < lan.passed(ann, eve) < 16_000, lan.passed(ann, eve)
+    assert lan.passed(bob, eve) < 2_000
+    assert bob.http("GET", path).ok
