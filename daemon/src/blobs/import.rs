@@ -238,6 +238,7 @@ mod tests {
         fs::write(blobs.tmp_folder().join("leftover"), b"half").expect("writes");
         let kept = blobs.partial_folder().join("half-fetched");
         fs::write(&kept, b"half").expect("writes");
+        drop(blobs);
         let again = Blobs::in_folder(home.path()).expect("opens");
         assert_eq!(files_in(&again.tmp_folder()), 0);
         assert!(kept.exists());

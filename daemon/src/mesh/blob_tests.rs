@@ -174,6 +174,7 @@ async fn two_that_collect_at_once_keep_one_copy() {
         ann.put(run, "a.bin", &[1; 1000]).await;
         bob.join(&ann.invite().await).await.unwrap();
         let (blob, size) = (hash(&[1; 1000]), 1000);
+        bob.hears_of(blob, vec![ann.id()]).await;
         bob.app.fetcher.fetch_now(Wanted { hash: blob, size, uploaded_by: None }).await.unwrap();
         ann.hears_of(blob, vec![bob.id()]).await;
         bob.hears_of(blob, vec![ann.id()]).await;
