@@ -164,6 +164,12 @@ impl Device {
         self.snapshot().vector().expect("reading does not fail")
     }
 
+    /// Bytes of the entries of all journals.
+    pub(super) fn journal_bytes(&self) -> u64 {
+        let journals = self.snapshot().journals().expect("reading does not fail");
+        journals.iter().map(|held| held.bytes).sum()
+    }
+
     pub(super) fn held(&self) -> Held {
         let snapshot = self.snapshot();
         let membership = snapshot.membership().expect("reading does not fail");

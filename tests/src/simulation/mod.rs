@@ -10,6 +10,7 @@
 mod clients;
 mod contents;
 mod device;
+mod meetings;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -21,6 +22,7 @@ use runmesh_core::sync::{Batch, Ended, Input, Message, Output, Peering, Session}
 
 use self::contents::Contents;
 use self::device::{Device, Failed};
+pub use self::meetings::Cost;
 
 /// When the simulation starts.
 const START_MS: u64 = 1_800_000_000_000;
@@ -90,27 +92,16 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Runs that were purged.
     pub purged: u64,
+    /// Bytes of messages that were sent.
+    pub bytes: u64,
 }
 
 impl Simulation {
-    /// A founder and some devices that it invited, none of them up yet.
+    /// A founder and some devices that it invited, none of them up yet, that much will happen to.
     pub fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let count = random.random_range(2..=5);
-        let mut simulation = Self {
-            random,
-            now: START_MS,
-            calm: false,
-            order: 0,
-            connections: 0,
-            events: BTreeMap::new(),
-            times: BinaryHeap::new(),
-            devices: Vec::new(),
-            sides: BTreeMap::new(),
-            told: VecDeque::new(),
-            tally: Tally::default(),
-        };
-        simulation.devices = device::founder_and_invited(count, START_MS);
+        let mut simulation = Self::with_devices(random, count);
         for number in 0..count {
             // Clocks are up to two days off, which is more than any is believed.
             let hours = [0, 0, 0, -48, 1, 30][simulation.random.random_range(0..6)];
@@ -119,6 +110,23 @@ impl Simulation {
             simulation.after(joins_after, Event::Start { device: number });
         }
         simulation
+    }
+
+    /// A founder and some devices that it invited, none of them up yet.
+    fn with_devices(random: StdRng, count: usize) -> Self {
+        Self {
+            random,
+            now: START_MS,
+            calm: false,
+            order: 0,
+            connections: 0,
+            events: BTreeMap::new(),
+            times: BinaryHeap::new(),
+            devices: device::founder_and_invited(count, START_MS),
+            sides: BTreeMap::new(),
+            told: VecDeque::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Lets everything happen, then lets it heal.
@@ -372,6 +380,7 @@ impl Simulation {
     fn send(&mut self, from: usize, to: usize, message: Message) {
         let Some(side) = self.sides.get(&(from, to)) else { return };
         let (connection, frame) = (side.connection, message.frame().0);
+        self.tally.bytes += frame.len() as u64;
         if !self.calm && self.random.random_bool(0.1) {
             self.tally.lost += 1;
             return;
