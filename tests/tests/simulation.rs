@@ -61,6 +61,22 @@ fn devices_agree_after_healing_seeds_150_to_199() {
     simulate_all(150..200);
 }
 
+/// `tests/nightly` runs it, on all cores.
+#[test]
+#[ignore = "takes many minutes"]
+fn devices_agree_after_healing_seeds_200_to_999() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for first in 0..cores {
+            scope.spawn(move || {
+                (200 + first as u64..1000).step_by(cores).for_each(|seed| {
+                    simulate(seed);
+                })
+            });
+        }
+    });
+}
+
 #[test]
 fn one_seed() {
     let seed = std::env::var("RUNMESH_SEED").map(|seed| seed.parse().expect("a number"));
