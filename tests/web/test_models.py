@@ -38,7 +38,9 @@ def test_a_version_is_promoted_and_rolled_back(open_browser, device, logged, ver
     page = browser.open("/models")
     page.get_by_role("link", name=versions).click()
     page.wait_for_selector("h1 >> text=fraud <b> detector")
-    assert page.locator(".lineage a", has_text="fit 1").count() == 1
+    source = page.locator(".lineage a", has_text="fit 1")
+    source.first.wait_for()
+    assert source.count() == 1
     promote(page, 1, "best of the first batch", "Promote")
     assert stage(logged, versions, 1) == "Production"
     promote(page, 2, "half the loss", "Promote")
