@@ -30,11 +30,12 @@ def test_what_was_done_is_told_and_a_file_proves_it_without_a_home(devices, tmp_
     client.set_registered_model_alias("fraud", "champion", 1)
     bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
     bob.ask("sync", "--wait")
-    MlflowClient(bob.url).set_tag(run_id, "verdict", "keep")
-
-    of_run = bob.ask("audit", "--run", run_id[:8])
-    said = parts(of_run)
-    assert 'set tag verdict to "keep"' in said and 'set param lr to "0.1"' in said
+    # What was just acknowledged is told, however soon it is asked for.
+    for verdict in ["wait", "drop", "see", "hold", "keep"]:
+        MlflowClient(bob.url).set_tag(run_id, "verdict", verdict)
+        of_run = bob.ask("audit", "--run", run_id[:8])
+        said = parts(of_run)
+        assert f'set tag verdict to "{verdict}"' in said and 'set param lr to "0.1"' in said
     assert any(part.startswith('created run "baseline" in "Default"') for part in said)
     assert sum(int(part.split()[1]) for part in said if part.endswith("of loss")) == 120
     assert any(part.startswith("put artifact notes/hello.txt (5 bytes, ") for part in said)

@@ -25,7 +25,7 @@ const MIN_ID_CHARS: usize = 4;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Conflicts>, Error> {
     // What was edited settles conflicts when it is sealed.
-    if query(&app, |_, snapshot| any(snapshot)).await? && app.workspace.unsealed_edits() > 0 {
+    if query(&app, |_, snapshot| any(snapshot)).await? {
         app.workspace.seal().await?;
     }
     query(&app, |_, snapshot| {
