@@ -3,10 +3,10 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use runmesh_core::ids::{BlobHash, WorkspaceId};
+use runmesh_core::ids::BlobHash;
 use runmesh_core::rows::ArtifactRow;
 
-use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted};
+use crate::blobs::{BlobError, Blobs, Fetcher, NotFetched, Surroundings, Wanted, off_the_runtime};
 use crate::config::Config;
 use crate::device::Device;
 use crate::figures::Figures;
@@ -102,10 +102,7 @@ impl App {
 
     /// Notes durably that blobs that are here may be served in the workspace, and tells peers so.
     pub async fn grant(&self, blobs: Vec<BlobHash>) -> Result<(), WriteError> {
-        let id = self.workspace.id();
-        self.workspace.grant(blobs.clone()).await?;
-        note_held(&self.blobs, id, blobs).await;
-        Ok(())
+        grant(&self.workspace, &self.blobs, blobs).await
     }
 
     /// The device.
@@ -127,17 +124,22 @@ impl App {
     }
 }
 
-/// Has the ledger say that blobs are held. If it fails, the next start mends that.
-async fn note_held(blobs: &Blobs, workspace: WorkspaceId, granted: Vec<BlobHash>) {
-    let blobs = blobs.clone();
-    let noting = tokio::task::spawn_blocking(move || {
-        if let Err(error) = blobs.ledger().gained(&workspace, &granted) {
+/// Grants blobs, and has the ledger say that they are held. If the ledger fails, the next start mends
+/// that.
+async fn grant(
+    workspace: &Workspace,
+    blobs: &Blobs,
+    granted: Vec<BlobHash>,
+) -> Result<(), WriteError> {
+    let (id, blobs) = (workspace.id(), blobs.clone());
+    workspace.grant(granted.clone()).await?;
+    off_the_runtime(move || {
+        if let Err(error) = blobs.ledger().gained(&id, &granted) {
             tracing::warn!(error = &error as &dyn std::error::Error, "the ledger of blobs failed");
         }
-    });
-    if let Err(error) = noting.await {
-        tracing::error!(%error, "noting what is held broke off");
-    }
+    })
+    .await;
+    Ok(())
 }
 
 fn surroundings(
@@ -159,12 +161,7 @@ fn surroundings(
         }),
         grant: Box::new(move |blob| {
             let (workspace, blobs) = (of_grant.clone(), blobs.clone());
-            Box::pin(async move {
-                let id = workspace.id();
-                workspace.grant(vec![blob]).await?;
-                note_held(&blobs, id, vec![blob]).await;
-                Ok(())
-            })
+            Box::pin(async move { grant(&workspace, &blobs, vec![blob]).await })
         }),
         name_of: Box::new(move |device| {
             let members = names.now();

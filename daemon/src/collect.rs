@@ -17,7 +17,7 @@ use runmesh_core::store::{Snapshot, StoreError};
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::blobs::{BlobError, Blobs, Collection, Pins, ask_to_keep};
+use crate::blobs::{BlobError, Blobs, Collection, Pins, ask_to_keep, off_the_runtime};
 use crate::config::BlobPolicy;
 use crate::workspaces::Workspaces;
 use crate::writer::WriteError;
@@ -29,8 +29,6 @@ const KEEP_MS: u64 = 24 * 3_600_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look whether something was purged.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How soon to look again whether another collection has ended.
-const SOON: Duration = Duration::from_millis(50);
 /// How many blobs are freed in one go, while whoever uploads one of them waits.
 const AT_ONCE: usize = 256;
 
@@ -90,7 +88,7 @@ pub async fn collect(app: &App, asked: CollectRequest) -> Result<Collected, Coll
     let workspace = app.workspace.id();
     let snapshot = app.workspace.fresh().await?;
     let look = Look { workspace, blobs: app.blobs.clone(), policy: app.config.blobs };
-    let Plan { spare, mut kept } = blocking(move || look.plan(&snapshot)).await?;
+    let Plan { spare, mut kept } = off_the_runtime(move || look.plan(&snapshot)).await?;
     let round = Round { app, workspace, collection };
     let promised = match asked.dry_run {
         true => round.likely(&spare)?,
@@ -122,16 +120,11 @@ pub async fn free_purged(app: &App) -> Result<(u64, u64), CollectError> {
         return Ok((0, 0));
     }
     // Another collection frees other blobs; this one waits for it.
-    let collection = loop {
-        match app.blobs.collection() {
-            Some(collection) => break collection,
-            None => tokio::time::sleep(SOON).await,
-        }
-    };
+    let collection = app.blobs.next_collection().await;
     let workspace = app.workspace.id();
     let snapshot = app.workspace.fresh().await?;
     let blobs = app.blobs.clone();
-    let (all, going) = blocking(move || {
+    let (all, going) = off_the_runtime(move || {
         let all = snapshot.purged_blobs()?;
         let named = named(&snapshot, &Pins::default())?;
         let mut going = Vec::new();
@@ -178,17 +171,6 @@ pub async fn follow_purges(workspaces: Arc<Workspaces>) {
             () = workspaces.device().stopping.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down: nobody will poll this again.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 
@@ -316,7 +298,7 @@ impl Round<'_> {
     async fn remove(&self, claimed: Vec<BlobHash>) -> Result<(), CollectError> {
         self.app.workspace.ungrant(claimed.clone()).await?;
         let (blobs, workspace) = (self.app.blobs.clone(), self.workspace);
-        blocking(move || {
+        off_the_runtime(move || {
             blobs.ledger().lost(&workspace, &claimed)?;
             for blob in &claimed {
                 blobs.remove(blob)?;

@@ -15,7 +15,7 @@ use runmesh_core::store::{Snapshot, StoreError};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::blobs::{Lease, NotFetched, Wanted};
+use crate::blobs::{Lease, NotFetched, Wanted, off_the_runtime};
 use crate::workspace::device_of;
 use crate::{WriteError, now};
 
@@ -231,8 +231,7 @@ impl Copying<'_> {
     /// Keeps a blob from being collected until it is granted.
     async fn lease(&self, blob: BlobHash) -> Lease {
         let blobs = self.to.blobs.clone();
-        let leasing = tokio::task::spawn_blocking(move || blobs.lease(blob));
-        leasing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        off_the_runtime(move || blobs.lease(blob)).await
     }
 
     /// Sees to it that a file is here, and that it came through the workspace that names it: who

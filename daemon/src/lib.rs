@@ -18,6 +18,8 @@ pub mod http;
 pub mod mesh;
 mod open_files;
 pub mod places;
+#[cfg(test)]
+mod testing;
 pub mod workspace;
 pub mod workspaces;
 mod writer;

@@ -165,7 +165,7 @@ impl File {
             wrong.extend(flaws.min_by_key(|wrong| wrong.entry));
             journals.push(HeldJournal {
                 journal,
-                name: name_of(&membership, &journal.device),
+                name: membership.name_of(&journal.device).to_owned(),
                 entries: known.tip.count,
                 operations: known.operations,
                 redacted: known.redacted,
@@ -250,10 +250,4 @@ fn acts_of(entry: &Entry) -> impl Iterator<Item = PlacedAct> {
         let place = (header.number, at);
         Some(PlacedAct::new(header.journal, place, header.clock, &operation.hash(), act))
     })
-}
-
-fn name_of(membership: &Membership, device: &DeviceId) -> String {
-    let present = membership.member(device).map(|member| member.name.clone());
-    let former = || membership.former().find(|(id, _)| *id == device);
-    present.or_else(|| former().map(|(_, former)| former.name.clone())).unwrap_or_default()
 }

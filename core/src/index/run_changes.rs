@@ -10,10 +10,10 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadTransaction, ReadableTable, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::store::StoreError;
-use crate::store::tables::RUN_CHANGES;
+use crate::store::tables::{RUN_CHANGES, open_if_there};
 
 /// How many changes are kept: what is older is read anew.
 const KEPT: u64 = 4_096;
@@ -44,12 +44,7 @@ fn push(txn: &WriteTransaction, bytes: &[u8]) -> Result<(), StoreError> {
 
 /// The number of the last change that a snapshot shows; none before the first.
 pub(crate) fn last(txn: &ReadTransaction) -> Result<Option<u64>, StoreError> {
-    let table = match txn.open_table(RUN_CHANGES) {
-        Ok(table) => table,
-        // A store of an earlier version, to which nothing was written since.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(table) = open_if_there(txn, RUN_CHANGES)? else { return Ok(None) };
     Ok(table.last()?.map(|(number, _)| number.value()))
 }
 

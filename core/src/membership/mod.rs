@@ -268,6 +268,13 @@ impl Membership {
         if theirs.rank.is_some_and(|theirs| theirs < own) { Err(NotYours::Senior) } else { Ok(()) }
     }
 
+    /// What a device is called, whether it is a member or was one; empty if nobody named it.
+    pub fn name_of(&self, device: &DeviceId) -> &str {
+        let present = self.member(device).map(|member| member.name.as_str());
+        let former = || self.former.get(device).map(|former| former.name.as_str());
+        present.or_else(former).unwrap_or_default()
+    }
+
     /// Whether a device was a member and is none any more.
     pub fn was_removed(&self, device: &DeviceId) -> bool {
         self.former.contains_key(device)

@@ -51,10 +51,7 @@ impl ColumnFilter {
 
     /// Whether it keeps no run for which its clause does not hold.
     pub(super) fn is_exact(&self) -> bool {
-        match &*self.column {
-            RunColumn::Numbers(_) => true,
-            RunColumn::Texts(_, texts) => texts.are_whole(),
-        }
+        self.column.is_exact()
     }
 
     /// Leaves only the runs of a block that are asked for.

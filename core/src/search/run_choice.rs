@@ -84,7 +84,7 @@ impl RunChoice {
                 column.map(|column| ColumnFilter::new(column, &clause.condition, of_integers)),
             );
         }
-        let start_is_next = query.order.len() == 1 && order.is_exact();
+        let start_is_next = query.order.len() == 1 && order.column.is_exact();
         let mut choice = Self {
             start,
             order,
@@ -144,7 +144,7 @@ impl RunChoice {
             && self.filters.len() == query.clauses.len()
             && self.filters.iter().all(ColumnFilter::is_exact)
             && query.order.len() <= 1
-            && self.order.is_exact();
+            && self.order.column.is_exact();
         if !is_exact {
             return Ok(None);
         }
@@ -278,14 +278,6 @@ impl Order {
             return Ok(None);
         }
         Ok(Some(Self { column, ascending: first.ascending }))
-    }
-
-    /// Whether what ties in the column ties in the rows: of a long text it has only a part.
-    fn is_exact(&self) -> bool {
-        match &*self.column {
-            RunColumn::Numbers(_) => true,
-            RunColumn::Texts(_, texts) => texts.are_whole(),
-        }
     }
 
     fn is_of_texts(&self) -> bool {

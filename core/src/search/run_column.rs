@@ -173,7 +173,7 @@ impl Texts {
     }
 
     /// Whether none is cut.
-    pub(super) fn are_whole(&self) -> bool {
+    fn are_whole(&self) -> bool {
         self.whole.iter().all(|whole| *whole)
     }
 
@@ -268,6 +268,14 @@ impl RunColumn {
         match self {
             Self::Texts(_, texts) => texts.len() - texts.read > texts.read.max(FEW),
             Self::Numbers(_) => false,
+        }
+    }
+
+    /// Whether it holds all of what runs have: of a long text it has only a part.
+    pub(super) fn is_exact(&self) -> bool {
+        match self {
+            Self::Numbers(_) => true,
+            Self::Texts(_, texts) => texts.are_whole(),
         }
     }
 

@@ -164,16 +164,13 @@ impl<'a> ColumnReader<'a> {
         let changed = run_changes::between(self.snapshot.txn(), change, self.change)?;
         let Some(changed) = changed.filter(|_| !column.is_worn()) else { return self.read(field) };
         let mut column = Arc::unwrap_or_clone(column);
-        let rows = RunRows::open(self.snapshot)?;
-        let mut reader = rows.reader();
-        for number in changed {
-            let bytes = reader.read(number)?;
-            let view = bytes.as_ref().map(|bytes| RunView::read(bytes.value())).transpose()?;
+        RunRows::open(self.snapshot)?.each_of(changed, |number, view| {
             match view.filter(|view| view.head.experiment == self.experiment) {
-                Some(view) => column.set(number, held(&value_of(&view, field)?)),
+                Some(view) => column.set(number, held(&value_of(view, field)?)),
                 None => column.set(number, Held::Nothing),
             }
-        }
+            Ok(())
+        })?;
         Ok(column)
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::run_rows::RunRows;
-use super::run_view::{Head, RunView};
+use super::run_view::Head;
 use crate::ids::ExperimentId;
 use crate::index::run_changes;
 use crate::rows::Lifecycle;
@@ -62,13 +62,10 @@ impl Counted {
         let Some(changed) = run_changes::between(snapshot.txn(), self.change, change)? else {
             return Self::read(snapshot, change);
         };
-        let rows = RunRows::open(snapshot)?;
-        let mut reader = rows.reader();
-        for number in changed {
-            let bytes = reader.read(number)?;
-            let view = bytes.as_ref().map(|bytes| RunView::read(bytes.value())).transpose()?;
-            self.set(number, view.as_ref().map(|view| &view.head));
-        }
+        RunRows::open(snapshot)?.each_of(changed, |number, view| {
+            self.set(number, view.map(|view| &view.head));
+            Ok(())
+        })?;
         self.change = change;
         Ok(self)
     }

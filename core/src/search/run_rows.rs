@@ -26,6 +26,21 @@ impl RunRows {
             .map_err(|source| StoreError::DamagedRow { table: "index-runs", source })
     }
 
+    /// Reads rows by their numbers; none where there is no row.
+    pub(super) fn each_of(
+        &self,
+        numbers: impl IntoIterator<Item = u32>,
+        mut read: impl FnMut(u32, Option<&RunView<'_>>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut reader = self.reader();
+        for number in numbers {
+            let bytes = reader.read(number)?;
+            let view = bytes.as_ref().map(|bytes| RunView::read(bytes.value())).transpose()?;
+            read(number, view.as_ref())?;
+        }
+        Ok(())
+    }
+
     pub(super) const fn reader(&self) -> RowReader<'_> {
         RowReader { table: &self.table, last: 0, near: None }
     }

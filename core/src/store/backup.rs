@@ -6,8 +6,8 @@
 //! the original may have used since.
 
 use redb::{
-    Database, Key, ReadTransaction, ReadableTable, StorageBackend, TableDefinition, TableError,
-    Value, WriteTransaction,
+    Database, Key, ReadTransaction, ReadableTable, StorageBackend, TableDefinition, Value,
+    WriteTransaction,
 };
 
 use super::meta::{self, Identity};
@@ -54,11 +54,7 @@ fn copy<K: Key + 'static, V: Value + 'static>(
     to: &WriteTransaction,
     table: TableDefinition<'static, K, V>,
 ) -> Result<(), StoreError> {
-    let source = match from.open_table(table) {
-        // A store that was made before there was such a table.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
-        opened => opened?,
-    };
+    let Some(source) = tables::open_if_there(from, table)? else { return Ok(()) };
     let mut target = to.open_table(table)?;
     for item in source.iter()? {
         let (key, value) = item?;

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{ReadableDatabase, ReadableTable, TableError};
+use redb::{ReadableDatabase, ReadableTable};
 
 use super::journals::{Journals, displace, journal_of, key_of};
-use super::tables::SET_ASIDE;
+use super::tables::{SET_ASIDE, open_if_there};
 use super::{Ingested, Store, StoreError, durable};
 use crate::clock::UnixMillis;
 use crate::entry::UnverifiedEntry;
@@ -72,10 +72,8 @@ impl Store {
     fn take_again(&mut self, now: UnixMillis) -> Result<Ingested, StoreError> {
         let vector = self.reader().snapshot()?.vector()?;
         let txn = self.database.begin_read()?;
-        let aside = match txn.open_table(SET_ASIDE) {
-            // A store that was made before there was such a table.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Ingested::default()),
-            opened => opened?,
+        let Some(aside) = open_if_there(&txn, SET_ASIDE)? else {
+            return Ok(Ingested::default());
         };
         let mut entries = Vec::new();
         let mut tips = BTreeMap::new();

@@ -14,11 +14,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use redb::{ReadableTable, Table, TableError};
+use redb::{ReadableTable, Table};
 
 use super::apply::{self, Applier};
 use super::journals::{Journals, journal_of, key_of};
-use super::tables::{FORKS, ForkPlace};
+use super::tables::{FORKS, ForkPlace, open_if_there};
 use super::{Snapshot, Store, StoreError, durable, meta};
 use crate::act::{Act, ActKind};
 use crate::clock::UnixMillis;
@@ -109,10 +109,7 @@ impl Store {
     fn strange(&self, snapshot: &Snapshot, entries: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
         let own = self.identity.journal.device;
         let txn = snapshot.txn();
-        let forks = match txn.open_table(FORKS) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            opened => Some(opened?),
-        };
+        let forks = open_if_there(txn, FORKS)?;
         let mut strange: Vec<Entry> = Vec::new();
         let mut hashes = BTreeSet::new();
         for entry in entries.into_iter().filter(|entry| entry.device() == own) {
@@ -251,10 +248,6 @@ fn lines_in(
 impl Snapshot {
     /// The lines of this device's journals beside those that are held, which were carried over.
     pub fn forked_lines(&self) -> Result<Vec<ForkedLine>, StoreError> {
-        match self.txn().open_table(FORKS) {
-            // A store that was made before there was such a table.
-            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
-            opened => lines_in(&opened?),
-        }
+        open_if_there(self.txn(), FORKS)?.map_or_else(|| Ok(Vec::new()), |forks| lines_in(&forks))
     }
 }

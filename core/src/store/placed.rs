@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, TableError};
+use redb::ReadableTable;
 
 use super::journals::{displace, journal_of, key_of};
-use super::tables::{ENTRIES, JOURNALS, SET_ASIDE};
+use super::tables::{ENTRIES, JOURNALS, SET_ASIDE, open_if_there};
 use super::{Snapshot, StoreError};
 use crate::clock::Clock;
 use crate::entry::clock_of;
@@ -54,11 +54,7 @@ impl Snapshot {
                 lists.push(List { journal, number, aside: false, first: 0, until, hash });
             }
         }
-        let aside = match self.txn().open_table(SET_ASIDE) {
-            // A store that was made before there was such a table.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(lists),
-            opened => opened?,
-        };
+        let Some(aside) = open_if_there(self.txn(), SET_ASIDE)? else { return Ok(lists) };
         let mut ranges: BTreeMap<JournalId, (u64, u64)> = BTreeMap::new();
         for item in aside.iter()? {
             let place = item?.0;

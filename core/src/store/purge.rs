@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use redb::{ReadableDatabase, ReadableTable, TableError};
+use redb::{ReadableDatabase, ReadableTable};
 
 use super::journals::{Journals, journal_of, redact_row};
-use super::tables::{PURGED, PURGED_BLOBS, SET_ASIDE};
+use super::tables::{PURGED, PURGED_BLOBS, SET_ASIDE, open_if_there};
 use super::{Store, StoreError, durable};
 use crate::artifact::ArtifactContent;
 use crate::clock::UnixMillis;
@@ -66,11 +66,7 @@ impl Store {
             return Ok(BTreeSet::new());
         }
         let txn = self.database.begin_read()?;
-        let done = match txn.open_table(PURGED) {
-            // A store that was made before there was such a table.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(purged.clone()),
-            opened => opened?,
-        };
+        let Some(done) = open_if_there(&txn, PURGED)? else { return Ok(purged.clone()) };
         let mut left = BTreeSet::new();
         for document in purged {
             if done.get(&document.to_bytes())?.is_none() {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::journals::{self, JournalRow};
 use super::tables::{
     ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
     LOOKUPS, META, MODEL_RUNS, PURGED_BLOBS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, VALUES,
-    WAITING,
+    WAITING, open_if_there,
 };
 use crate::act::{Act, ActKind};
 use crate::clock::Clock;
@@ -458,11 +458,7 @@ impl Snapshot {
 
     /// Blobs of purged documents that are not freed yet.
     pub fn purged_blobs(&self) -> Result<Vec<BlobHash>, StoreError> {
-        let table = match self.txn.open_table(PURGED_BLOBS) {
-            // A store that was made before there was such a table.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            opened => opened?,
-        };
+        let Some(table) = open_if_there(&self.txn, PURGED_BLOBS)? else { return Ok(Vec::new()) };
         table.iter()?.map(|item| Ok(BlobHash::new(*item?.0.value()))).collect()
     }
 
@@ -628,6 +624,20 @@ impl Snapshot {
             }
         }
         Ok(entries)
+    }
+
+    /// What an owner has at a path and below it; at the empty path, all.
+    pub fn artifacts_at_or_below(
+        &self,
+        owner: DocumentId,
+        path: &str,
+    ) -> Result<Vec<ArtifactRow>, StoreError> {
+        if path.is_empty() {
+            return self.artifacts_below(owner, "");
+        }
+        let mut rows = self.artifacts_below(owner, &format!("{path}/"))?;
+        rows.extend(self.artifact(owner, path)?);
+        Ok(rows)
     }
 
     /// All artifacts of an owner whose path starts with `head` (empty, or ending in `/`), by path.

@@ -4,7 +4,9 @@
 //! `purged-blobs` (edits not sealed yet are in the edit log beside the file). Everything else is derived from it and is dropped by a rebuild. The
 //! number at a name's end is the version of its format.
 
-use redb::{TableDefinition, WriteTransaction};
+use redb::{
+    Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value, WriteTransaction,
+};
 
 use super::StoreError;
 
@@ -87,6 +89,18 @@ pub(crate) const SPANS: TableDefinition<(u32, u64), &[u8]> = TableDefinition::ne
 /// Keys that find traces in order of time; see `index::trace_key`.
 pub(crate) const TRACE_KEYS: TableDefinition<&[u8], ()> =
     TableDefinition::new("index-trace-keys-1");
+
+/// Opens a table; none if the store was made before there was such a one, and nothing wrote to it since.
+pub(crate) fn open_if_there<K: Key + 'static, V: Value + 'static>(
+    txn: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+    match txn.open_table(table) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// Makes the tables that are missing, so that readers find them all.
 pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {

@@ -160,10 +160,7 @@ impl Fetcher {
         let pins = self.pins();
         for (pin, _) in pins.all() {
             let Pin::Artifacts { owner, path } = pin else { continue };
-            let below = if path.is_empty() { String::new() } else { format!("{path}/") };
-            let mut rows = snapshot.artifacts_below(*owner, &below)?;
-            rows.extend(if path.is_empty() { None } else { snapshot.artifact(*owner, path)? });
-            for row in rows {
+            for row in snapshot.artifacts_at_or_below(*owner, path)? {
                 let wanted = Wanted { hash: row.blob, size: row.size, uploaded_by: None };
                 if !snapshot.is_granted(&row.blob)? && self.want(wanted).is_err() {
                     return Ok(());

@@ -7,10 +7,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use runmesh_core::ids::BlobHash;
 
 use super::Blobs;
+
+/// How soon to look again whether a collection has ended.
+const SOON: Duration = Duration::from_millis(50);
 
 /// The leases of a store.
 #[derive(Debug, Default)]
@@ -89,6 +93,16 @@ impl Blobs {
         state.touched = Some(state.leased.keys().copied().collect());
         drop(state);
         Some(Collection { leases })
+    }
+
+    /// Begins a collection once none runs.
+    pub async fn next_collection(&self) -> Collection {
+        loop {
+            match self.collection() {
+                Some(collection) => return collection,
+                None => tokio::time::sleep(SOON).await,
+            }
+        }
     }
 }
 

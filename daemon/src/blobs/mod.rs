@@ -37,7 +37,9 @@ pub use store::{Blobs, Usage};
 pub use tree::GROUP_BYTES;
 
 /// Runs what blocks on the disk away from the threads that drive the network.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

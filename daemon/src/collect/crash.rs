@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use runmesh_core::action::{Action, NewRun};
+use runmesh_core::action::Action;
 use runmesh_core::api::CollectRequest;
-use runmesh_core::ids::{DocumentId, ExperimentId, RunId};
+use runmesh_core::ids::{DocumentId, RunId};
 
 use super::collect;
 use crate::app::App;
 use crate::config::Config;
 use crate::home::Home;
+use crate::testing::create_run;
 
 const KILLS: usize = 10;
 const LANES: u64 = 4;
@@ -93,17 +94,8 @@ fn upload_and_collect(home: &Path, seed: u64) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let app = Arc::new(open(home));
-        let new = NewRun {
-            id: RUN,
-            experiment: ExperimentId::DEFAULT,
-            name: "run".to_owned(),
-            user: String::new(),
-            start_ms: 5,
-            tags: Vec::new(),
-            description: None,
-        };
         // It is there already after the first kill.
-        let _ = app.workspace.act(Action::CreateRun(new)).await;
+        let _ = app.workspace.act(create_run(RUN)).await;
         for lane in 0..LANES {
             let app = Arc::clone(&app);
             let mut random = SmallRng::seed_from_u64(seed ^ lane);

@@ -331,7 +331,7 @@ impl Link {
                     wake_at = None;
                     Input::Tick
                 }
-                () = inner.stop.cancelled() => Input::Stop,
+                () = inner.tasks.stopping() => Input::Stop,
             };
             if let Input::Ingested { held, .. } | Input::Changed(held) = &input
                 && enough(held)

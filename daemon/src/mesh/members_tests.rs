@@ -1,25 +1,14 @@
 //! Who may do what, over real sockets: readers, removed devices, tickets that are no good any more.
 
 use runmesh_core::act::Role;
-use runmesh_core::action::{Action, NewRun, Refusal};
-use runmesh_core::ids::{ExperimentId, RunId};
+use runmesh_core::action::Refusal;
+use runmesh_core::ids::RunId;
 use runmesh_core::ticket::Ticket;
 
 use super::tests::{Device, PATIENCE};
 use super::{JoinError, MembersError, NewTicket};
 use crate::WriteError;
-
-fn create_run(id: u8) -> Action {
-    Action::CreateRun(NewRun {
-        id: RunId::new([id; 16]),
-        experiment: ExperimentId::DEFAULT,
-        name: "run".to_owned(),
-        user: String::new(),
-        start_ms: 5,
-        tags: Vec::new(),
-        description: None,
-    })
-}
+use crate::testing::create_run;
 
 impl Device {
     pub(super) fn id(&self) -> runmesh_core::ids::DeviceId {
@@ -48,7 +37,7 @@ async fn a_reader_reads_and_writes_nothing_until_it_may() {
     let run = ann.run(1).await;
     bob.join(&ann.invite_as(Role::Reader).await).await.unwrap();
     assert!(bob.synced().await && bob.has(run));
-    let refused = bob.app.workspace.act(create_run(2)).await;
+    let refused = bob.app.workspace.act(create_run(RunId::new([2; 16]))).await;
     assert!(matches!(refused, Err(WriteError::Refused(Refusal::OnlyReads))), "{refused:?}");
     // No journal of a reader is in anybody's way.
     let stuck: Vec<_> = ann.app.mesh().unwrap().peers().into_iter().map(|p| p.stuck).collect();
@@ -56,7 +45,7 @@ async fn a_reader_reads_and_writes_nothing_until_it_may() {
     let device = bob.id();
     ann.app.mesh().unwrap().set_role(device, Role::Writer).await.unwrap();
     bob.learns(|members| members.may_write(&device)).await;
-    bob.app.workspace.act(create_run(2)).await.unwrap();
+    bob.app.workspace.act(create_run(RunId::new([2; 16]))).await.unwrap();
     assert!(ann.synced().await && ann.has(RunId::new([2; 16])));
     ann.down().await;
     bob.down().await;
@@ -88,7 +77,7 @@ async fn what_a_removed_device_writes_later_counts_nowhere() {
     ann.app.mesh().unwrap().remove(device).await.unwrap();
     carl.learns(|members| members.was_removed(&device)).await;
     // Bob may not have heard: to him, it is as if nobody were there.
-    let later = bob.app.workspace.act(create_run(3)).await;
+    let later = bob.app.workspace.act(create_run(RunId::new([3; 16]))).await;
     bob.app.workspace.seal().await.unwrap();
     assert!(later.is_ok() || matches!(later, Err(WriteError::Refused(Refusal::NotAMember))));
     let bobs = bob.app.workspace.snapshot().unwrap().vector().unwrap();

@@ -18,6 +18,7 @@ mod members;
 mod members_tests;
 mod status;
 mod switchboard;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -34,8 +35,6 @@ use runmesh_core::membership::Membership;
 use runmesh_core::sync::ALPN;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use self::contacts::Contacts;
 pub use self::endpoint::EndpointError;
@@ -45,6 +44,7 @@ pub use self::members::{MembersError, NewTicket};
 pub use self::status::{PeerStatus, Synced};
 use self::switchboard::Board;
 pub use self::switchboard::Switchboard;
+use self::tasks::Tasks;
 use crate::blobs::{Fetcher, Wanted};
 use crate::causes::with_causes;
 use crate::home::Home;
@@ -107,8 +107,7 @@ struct Inner {
     progress: watch::Sender<u64>,
     fetcher: Fetcher,
     call_now: Notify,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 /// The sessions with the other members of one workspace.
@@ -156,8 +155,7 @@ impl Mesh {
             progress: watch::Sender::new(0),
             fetcher,
             call_now: Notify::new(),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         });
         inner.refresh_membership();
         let mesh = Self { inner };
@@ -191,9 +189,7 @@ impl Mesh {
     /// Ends all sessions.
     pub async fn stop(&self) {
         self.inner.board.remove(&self.inner);
-        self.inner.stop.cancel();
-        self.inner.tasks.close();
-        if timeout(GRACE, self.inner.tasks.wait()).await.is_err() {
+        if !self.inner.tasks.stop().await {
             tracing::debug!("sessions were cut, for they took too long to end");
         }
     }
@@ -201,13 +197,7 @@ impl Mesh {
 
 impl Inner {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = task => {}
-            }
-        });
+        self.tasks.spawn(task);
     }
 
     fn membership(&self) -> Arc<Membership> {
@@ -363,7 +353,7 @@ impl Inner {
     /// then, and ends by itself.
     fn start_link(self: Arc<Self>, link: Link) {
         let inner = Arc::clone(&self);
-        self.tasks.spawn(async move { inner.run_link(Arc::new(link)).await });
+        self.tasks.spawn_uncut(async move { inner.run_link(Arc::new(link)).await });
     }
 
     /// Runs a session until it ends.

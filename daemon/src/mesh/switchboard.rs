@@ -16,12 +16,11 @@ use runmesh_core::ids::{BlobHash, DeviceId, WorkspaceId};
 use runmesh_core::sync::{ALPN, turned_away};
 use runmesh_core::ticket::{Contact, Ticket};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::addresses::AddressBook;
 use super::link::{self, Call};
-use super::{DIAL_TIMEOUT, EndpointError, GRACE, Inner, device_at, endpoint, lan, locked};
+use super::tasks::Tasks;
+use super::{DIAL_TIMEOUT, EndpointError, Inner, device_at, endpoint, lan, locked};
 use crate::blobs;
 use crate::config::Config;
 use crate::home::Home;
@@ -41,8 +40,7 @@ pub(super) struct Board {
     blob_connections: Mutex<BTreeMap<DeviceId, Connection>>,
     /// What moved over blob connections that have ended.
     ended: Mutex<Traffic>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 /// The one endpoint of a device. Cheap to clone; all clones are one.
@@ -73,8 +71,7 @@ impl Switchboard {
             meshes,
             blob_connections: Mutex::default(),
             ended: Mutex::default(),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         });
         board.spawn(Board::accept(Arc::clone(&board)));
         if config.mdns {
@@ -98,9 +95,7 @@ impl Switchboard {
 
     /// Takes no calls any more and serves no blobs; sessions go on.
     pub async fn stop(&self) {
-        self.board.stop.cancel();
-        self.board.tasks.close();
-        if timeout(GRACE, self.board.tasks.wait()).await.is_err() {
+        if !self.board.tasks.stop().await {
             tracing::debug!("connections were cut, for they took too long to end");
         }
     }
@@ -116,6 +111,16 @@ fn open_meshes(meshes: &Meshes) -> Vec<Arc<Inner>> {
     held.iter().filter_map(Weak::upgrade).collect()
 }
 
+/// The sessions of one workspace, if it is open.
+fn mesh_of(meshes: &Meshes, workspace: WorkspaceId) -> Option<Arc<Inner>> {
+    open_meshes(meshes).into_iter().find(|mesh| mesh.workspace.id() == workspace)
+}
+
+/// Whether a device is a member of any workspace here.
+fn is_known(meshes: &Meshes, device: &DeviceId) -> bool {
+    open_meshes(meshes).iter().any(|mesh| mesh.has_member(device))
+}
+
 fn gate(meshes: &Meshes) -> blobs::Gate {
     let (of_members, of_grants) = (Arc::clone(meshes), Arc::clone(meshes));
     let of_one = Arc::clone(meshes);
@@ -123,30 +128,20 @@ fn gate(meshes: &Meshes) -> blobs::Gate {
         inner.workspace.snapshot().and_then(|held| held.is_granted(blob)).unwrap_or(false)
     };
     blobs::Gate {
-        admits: Box::new(move |device| {
-            open_meshes(&of_members).iter().any(|inner| inner.has_member(device))
-        }),
+        admits: Box::new(move |device| is_known(&of_members, device)),
         members: Box::new(move |device, id| {
-            let meshes = open_meshes(&of_one);
-            meshes.iter().any(|inner| inner.workspace.id() == *id && inner.has_member(device))
+            mesh_of(&of_one, *id).is_some_and(|inner| inner.has_member(device))
         }),
         grants: Box::new(move |device, id: &WorkspaceId, blob| {
-            let meshes = open_meshes(&of_grants);
-            let named = meshes.iter().find(|inner| inner.workspace.id() == *id);
-            named.is_some_and(|inner| inner.has_member(device) && granted(inner, blob))
+            mesh_of(&of_grants, *id)
+                .is_some_and(|inner| inner.has_member(device) && granted(&inner, blob))
         }),
     }
 }
 
 impl Board {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = task => {}
-            }
-        });
+        self.tasks.spawn(task);
     }
 
     /// Lets calls through to a mesh.
@@ -166,7 +161,7 @@ impl Board {
 
     /// Whether a device is a member of any workspace here.
     pub(super) fn knows(&self, device: &DeviceId) -> bool {
-        open_meshes(&self.meshes).iter().any(|mesh| mesh.has_member(device))
+        is_known(&self.meshes, device)
     }
 
     /// The address of a device, if it was met or a ticket named it.
@@ -228,8 +223,7 @@ impl Board {
                 return;
             }
         };
-        let meshes = open_meshes(&self.meshes);
-        match meshes.into_iter().find(|mesh| mesh.workspace.id() == call.workspace()) {
+        match mesh_of(&self.meshes, call.workspace()) {
             Some(mesh) => mesh.answer(call),
             None => call.turn_away(turned_away).await,
         }

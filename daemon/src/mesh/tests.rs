@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use runmesh_core::act::Role;
-use runmesh_core::action::{Action, NewRun};
-use runmesh_core::ids::{DeviceId, DocumentId, ExperimentId, RunId};
+use runmesh_core::action::Action;
+use runmesh_core::ids::{DeviceId, DocumentId, RunId};
 use runmesh_core::ticket::Ticket;
 
 use super::{JoinError, NewTicket};
 use crate::app::App;
 use crate::config::{BlobPolicy, Config};
 use crate::home::Home;
+use crate::testing::create_run;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -51,16 +52,7 @@ impl Device {
 
     pub(super) async fn run(&self, id: u8) -> RunId {
         let id = RunId::new([id; 16]);
-        let new = NewRun {
-            id,
-            experiment: ExperimentId::DEFAULT,
-            name: "run".to_owned(),
-            user: String::new(),
-            start_ms: 5,
-            tags: Vec::new(),
-            description: None,
-        };
-        self.app.workspace.act(Action::CreateRun(new)).await.unwrap();
+        self.app.workspace.act(create_run(id)).await.unwrap();
         id
     }
 

@@ -5,19 +5,15 @@
 //! only if no other workspace here may serve it, and nobody is being told that it is here.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use runmesh_core::ids::{BlobHash, WorkspaceId};
-use runmesh_core::store::StoreError;
+use runmesh_core::store::{Snapshot, StoreError};
 
 use super::{Space, Workspaces, WorkspacesError};
 use crate::WriteError;
 use crate::app::App;
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, off_the_runtime};
 use crate::places::PlaceError;
-
-/// How soon to look again whether a collection of blobs has ended.
-const SOON: Duration = Duration::from_millis(50);
 
 /// Why a workspace was not left, or not all of it was freed.
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +100,11 @@ impl Workspaces {
             entries_only_here: least.unwrap_or_else(|| vector.entries()),
             ..Stake::default()
         };
-        let mut elsewhere = Vec::new();
-        for space in
-            self.all().iter().filter(|space| space.app.workspace.id() != app.workspace.id())
-        {
-            elsewhere.push(space.app.workspace.fresh().await?);
-        }
+        let elsewhere = self.others_of(&app.workspace.id()).await?;
         for blob in &granted {
-            let mut kept = false;
-            for other in &elsewhere {
-                kept |= other.is_granted(blob)?;
-            }
-            if !kept && let Some(size) = app.blobs.size(blob).ok().flatten() {
+            if !granted_in_any(&elsewhere, blob)?
+                && let Some(size) = app.blobs.size(blob).ok().flatten()
+            {
                 stake.blobs += 1;
                 stake.blob_bytes += size;
                 let id = app.workspace.id();
@@ -129,25 +118,13 @@ impl Workspaces {
     /// Removes those of these blobs of a workspace that was left which no other may serve.
     async fn free(&self, left: WorkspaceId, blobs: Vec<BlobHash>) -> Result<(), LeaveError> {
         // Before it is looked up what is granted: what is taken in from now on stays.
-        let collection = loop {
-            match self.device.blobs.collection() {
-                Some(collection) => break collection,
-                None => tokio::time::sleep(SOON).await,
-            }
-        };
-        let mut others = Vec::new();
-        for space in self.all() {
-            others.push(space.app.workspace.fresh().await?);
-        }
+        let collection = self.device.blobs.next_collection().await;
+        let others = self.others_of(&left).await?;
         let store = self.device.blobs.clone();
-        let freeing = tokio::task::spawn_blocking(move || {
+        off_the_runtime(move || {
             store.ledger().compare(&left, &HashSet::new())?;
             for blob in blobs {
-                let mut is_granted = false;
-                for other in &others {
-                    is_granted |= other.is_granted(&blob)?;
-                }
-                if is_granted || !collection.claim(blob) {
+                if granted_in_any(&others, &blob)? || !collection.claim(blob) {
                     continue;
                 }
                 let removed = store.remove(&blob);
@@ -155,7 +132,25 @@ impl Workspaces {
                 removed?;
             }
             Ok(())
-        });
-        freeing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        })
+        .await
     }
+
+    /// What all workspaces but one hold.
+    async fn others_of(&self, one: &WorkspaceId) -> Result<Vec<Snapshot>, StoreError> {
+        let mut others = Vec::new();
+        for space in self.all().iter().filter(|space| space.app.workspace.id() != *one) {
+            others.push(space.app.workspace.fresh().await?);
+        }
+        Ok(others)
+    }
+}
+
+fn granted_in_any(workspaces: &[Snapshot], blob: &BlobHash) -> Result<bool, StoreError> {
+    for held in workspaces {
+        if held.is_granted(blob)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

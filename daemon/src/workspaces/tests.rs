@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use runmesh_core::act::Role;
-use runmesh_core::action::{Action, NewRun};
-use runmesh_core::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use runmesh_core::action::Action;
+use runmesh_core::ids::{BlobHash, DocumentId, RunId};
 use tempfile::TempDir;
 
 use super::*;
@@ -12,6 +12,7 @@ use crate::blobs::{FetchError, Wanted};
 use crate::config::{BlobPolicy, Config};
 use crate::home::Home;
 use crate::mesh::NewTicket;
+use crate::testing::create_run;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,16 +71,7 @@ impl Up {
 
     async fn run(&self, workspace: &str, id: u8) -> RunId {
         let id = RunId::new([id; 16]);
-        let new = NewRun {
-            id,
-            experiment: ExperimentId::DEFAULT,
-            name: "run".to_owned(),
-            user: String::new(),
-            start_ms: 5,
-            tags: Vec::new(),
-            description: None,
-        };
-        self.app(workspace).workspace.act(Action::CreateRun(new)).await.expect("a run");
+        self.app(workspace).workspace.act(create_run(id)).await.expect("a run");
         id
     }
 

@@ -13,7 +13,7 @@ use runmesh_core::api::{
 };
 use runmesh_core::ids::{BlobHash, DeviceId, DocumentId};
 use runmesh_core::membership::NotYours;
-use runmesh_core::rows::{ArtifactRow, Lifecycle};
+use runmesh_core::rows::Lifecycle;
 use runmesh_core::store::Snapshot;
 use serde::Deserialize;
 
@@ -23,20 +23,6 @@ use crate::app::App;
 use crate::blobs::{Pin, Pins};
 use crate::collect::{collect, free_purged};
 use crate::workspace::device_of;
-
-/// What is at a path of an owner and below it.
-pub(super) fn at_or_below(
-    snapshot: &Snapshot,
-    owner: DocumentId,
-    path: &str,
-) -> Result<Vec<ArtifactRow>, Error> {
-    if path.is_empty() {
-        return Ok(snapshot.artifacts_below(owner, "")?);
-    }
-    let mut rows = snapshot.artifacts_below(owner, &format!("{path}/"))?;
-    rows.extend(snapshot.artifact(owner, path)?);
-    Ok(rows)
-}
 
 #[derive(Deserialize)]
 pub(super) struct Place {
@@ -53,7 +39,7 @@ pub(super) async fn holders(
     query(&app, move |app, snapshot| {
         let run = runs::find(snapshot, &run)?.id;
         let owner = DocumentId::run(run);
-        let rows = at_or_below(snapshot, owner, &path)?;
+        let rows = snapshot.artifacts_at_or_below(owner, &path)?;
         if rows.is_empty() && !path.is_empty() {
             return Err(Error::NoSuchArtifact { run: run.to_string(), path });
         }
@@ -141,7 +127,8 @@ fn info(app: &App, snapshot: &Snapshot, pin: &Pin, since_ms: u64) -> Result<PinI
     let blobs = match pin {
         Pin::Blob(blob) => vec![*blob],
         Pin::Artifacts { owner, path } => {
-            at_or_below(snapshot, *owner, path)?.into_iter().map(|row| row.blob).collect()
+            let rows = snapshot.artifacts_at_or_below(*owner, path)?;
+            rows.into_iter().map(|row| row.blob).collect()
         }
     };
     let mut missing = 0;

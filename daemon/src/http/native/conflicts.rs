@@ -43,10 +43,7 @@ fn any(snapshot: &Snapshot) -> Result<bool, Error> {
 
 /// What a device is called, whether it is a member or was one.
 pub(super) fn named(members: &Membership, device: DeviceId) -> Named<DeviceId> {
-    let present = members.member(&device).map(|member| member.name.clone());
-    let former = || members.former().find(|(id, _)| **id == device);
-    let name = present.or_else(|| former().map(|(_, former)| former.name.clone()));
-    Named { id: device, name: name.unwrap_or_default() }
+    Named { id: device, name: members.name_of(&device).to_owned() }
 }
 
 fn told(
