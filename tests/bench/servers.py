@@ -75,6 +75,19 @@ SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
 COMMANDS = {**SERVERS, "floor": floor}
 
 
+def processes_of(session: int) -> list[int]:
+    """What leads a session (of processes), and all that it started."""
+    pids = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found = int(stat.read_text().rsplit(")", 1)[1].split()[3])
+        except (OSError, IndexError):
+            continue
+        if found == session:
+            pids.append(int(stat.parent.name))
+    return pids
+
+
 @dataclasses.dataclass
 class Server:
     """A server on a home of its own, in a session (of processes) of its own."""
@@ -126,16 +139,7 @@ class Server:
         self.stop()
 
     def processes(self) -> list[int]:
-        """It and all that it started."""
-        pids = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                session = int(stat.read_text().rsplit(")", 1)[1].split()[3])
-            except (OSError, IndexError):
-                continue
-            if session == self.process.pid:
-                pids.append(int(stat.parent.name))
-        return pids
+        return processes_of(self.process.pid)
 
     def resident_bytes(self) -> int:
         total = 0

@@ -6,13 +6,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from servers import BENCH, TARGET, Server
-
-RUNMESH = TARGET / "release/runmesh"
+import servers
+from servers import BENCH, Server
 
 
 def ask(home: Path, *arguments: str) -> dict:
-    command = [RUNMESH, "--home", home, *arguments, "--json"]
+    command = [servers.PROFILE / "runmesh", "--home", home, *arguments, "--json"]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
