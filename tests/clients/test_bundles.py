@@ -14,8 +14,12 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.runmesh_only
 
-# How many jobs run at once; a cluster has more: RUNMESH_JOBS=200.
+# How many jobs with the real client run at once, and how many small ones are up at the same moment: a cluster
+# has more, as `tests/nightly jobs` has.
 JOBS = int(os.environ.get("RUNMESH_JOBS", "20"))
+JOBS_AT_ONCE = int(os.environ.get("RUNMESH_JOBS_AT_ONCE", "12"))
+# How many are started at the same moment.
+WAVE = 8
 
 
 def log(device, name: str, artifact: bytes = b"weights") -> str:
@@ -168,8 +172,30 @@ sys.exit(7)
 """
 
 
-def job(folder: Path, *arguments: str, **options) -> subprocess.Popen:
-    command = [str(BINARY), "run", "--bundle", str(folder), *options.pop("flags", []), "--", sys.executable, "-c", TRAIN]
+# One that is small itself, and ends when all are told to.
+SMALL = """
+import json, os, sys, time, urllib.request
+from pathlib import Path
+
+def post(path, body):
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/" + path
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request, timeout=600))
+
+name, yard = sys.argv[1], Path(sys.argv[2])
+run = post("runs/create", {"experiment_id": "0", "run_name": name, "start_time": 1})["run"]["info"]["run_id"]
+post("runs/log-metric", {"run_id": run, "key": "loss", "value": 0.5, "timestamp": 1})
+(yard / name).touch()
+while not (yard / "end").exists():
+    time.sleep(0.5)
+post("runs/log-metric", {"run_id": run, "key": "loss", "value": 0.25, "timestamp": 2, "step": 1})
+post("runs/update", {"run_id": run, "status": "FINISHED", "end_time": 2})
+sys.exit(7)
+"""
+
+
+def job(folder: Path, *arguments: str, script: str = TRAIN, **options) -> subprocess.Popen:
+    command = [str(BINARY), "run", "--bundle", str(folder), *options.pop("flags", []), "--", sys.executable, "-c", script]
     return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -212,6 +238,30 @@ def test_jobs_without_a_daemon_are_collected_once_each(login):
     login.down()
     login.up()
     assert names_in(login) == expected
+
+
+def test_many_jobs_that_are_up_at_once_do_not_disturb_each_other(login, tmp_path):
+    login, folder = login
+    yard = tmp_path / "yard"
+    yard.mkdir()
+    names = [f"job {number:03}" for number in range(JOBS_AT_ONCE)]
+    running = []
+    for start in range(0, len(names), WAVE):
+        wave = names[start : start + WAVE]
+        running += [job(folder, name, str(yard), script=SMALL, flags=["--every", "20s"]) for name in wave]
+        until(lambda wave=wave: all((yard / name).exists() for name in wave), f"{wave} have logged")
+    assert all(process.poll() is None for process in running), "all are up"
+    (yard / "end").touch()
+    for process in running:
+        said, errors = process.communicate(timeout=1800)
+        assert process.returncode == 7, said + errors
+    until(lambda: names_in(login) == names, "all jobs are collected")
+    client = MlflowClient(login.url)
+    runs = client.search_runs(["0"], max_results=1000)
+    assert {(run.info.status, run.data.metrics["loss"]) for run in runs} == {("FINISHED", 0.25)}
+    assert len(list(folder.glob("*.bundle"))) == JOBS_AT_ONCE
+    assert not list(folder.glob(".runmesh-*"))
+    assert login.ask("status")["watched"]["failed"] == []
 
 
 def test_a_job_that_is_told_to_stop_leaves_its_bundle(login):
