@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use runmesh_core::api::{BundleBlobs, Role};
 use runmesh_core::registry::{Bump, Stage};
 use runmesh_core::ticket::Contact;
-use runmesh_daemon::config::{BlobPolicy, RelayUrl, WebhookPolicy};
+use runmesh_daemon::config::{BlobPolicy, RelayUrl, WebhookPolicy, parse_relay};
 use runmesh_daemon::places::PlaceName;
 
 const EXIT_CODES: &str = "\
@@ -208,7 +208,7 @@ pub(crate) struct Up {
     #[arg(long = "peer", value_name = "DEVICE@IP:PORT")]
     pub(crate) peers: Vec<Contact>,
     /// Your own iroh-relay, for members that cannot reach each other otherwise [default: none]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_relay)]
     pub(crate) relay: Option<RelayUrl>,
     /// Which blobs to fetch unasked: all, none or small:SIZE [default: small:16MiB]
     #[arg(long, value_name = "POLICY")]

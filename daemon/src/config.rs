@@ -37,6 +37,7 @@ pub struct Config {
     pub peers: Vec<Contact>,
     /// One's own relay (iroh-relay), over which members that have the same one configured reach each
     /// other where they cannot otherwise. It sees who talks to whom, and nothing of what is said.
+    #[serde(deserialize_with = "relay")]
     pub relay: Option<RelayUrl>,
     /// Which blobs to fetch unasked.
     pub blobs: BlobPolicy,
@@ -114,6 +115,25 @@ pub struct ParsePolicyError {
     text: String,
 }
 
+/// Text that is not the URL of a relay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not the URL of a relay: {text:?}; write it with https:// or http:// before the host, as in \
+     https://relay.example or http://10.0.0.5:3340"
+)]
+pub struct ParseRelayError {
+    text: String,
+}
+
+/// Reads the URL of a relay, which is spoken to by https or http.
+pub fn parse_relay(text: &str) -> Result<RelayUrl, ParseRelayError> {
+    let error = || ParseRelayError { text: text.to_owned() };
+    let url: RelayUrl = text.parse().map_err(|_| error())?;
+    // `lab:4747` is a URL, too: one of the scheme `lab`.
+    let is_spoken_to = matches!(url.scheme(), "https" | "http") && url.has_host();
+    if is_spoken_to { Ok(url) } else { Err(error()) }
+}
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -156,6 +176,11 @@ impl Default for Config {
 fn contacts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Contact>, D::Error> {
     let texts = Vec::<String>::deserialize(input)?;
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+fn relay<'de, D: Deserializer<'de>>(input: D) -> Result<Option<RelayUrl>, D::Error> {
+    let text = Option::<String>::deserialize(input)?;
+    text.map(|text| parse_relay(&text).map_err(D::Error::custom)).transpose()
 }
 
 impl Config {
@@ -319,9 +344,23 @@ mod tests {
         let found = load(&format!("mdns = false\n{peers}")).expect("a configuration");
         assert_eq!((found.mdns, found.peers.len()), (false, 1));
         assert_eq!(found.relay.expect("a relay").as_str(), "https://relay.lab/");
-        assert!(load("peers = ['192.0.2.7:4747']").is_err() && load("relay = 'lab'").is_err());
+        assert!(load("peers = ['192.0.2.7:4747']").is_err());
         // Not negotiable where the network can reach us.
         assert!(config.clients_need_token());
+    }
+
+    #[test]
+    fn a_relay_is_spoken_to_by_https_or_http() {
+        for good in ["https://relay.lab", "http://10.0.0.5:3340", "HTTPS://[fd00::1]:7/"] {
+            assert!(parse_relay(good).is_ok(), "{good}");
+        }
+        for bad in ["", "lab", "lab:4747", "10.0.0.5:3340", "ftp://relay.lab", "https://"] {
+            let error = parse_relay(bad).expect_err(bad).to_string();
+            assert!(error.contains("http://10.0.0.5:3340"), "{error}");
+        }
+        let error = load("relay = 'lab:4747'").expect_err("no URL of a relay");
+        let ConfigError::Invalid { source, .. } = error else { panic!("another error") };
+        assert!(source.to_string().contains("write it with https://"), "{source}");
     }
 
     #[test]

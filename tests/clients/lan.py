@@ -145,6 +145,11 @@ class Host(Device):
     def id(self) -> str:
         return self.ask("status")["device"]["id"]
 
+    def resident_bytes(self) -> int:
+        """The memory of its daemon."""
+        status = Path(f"/proc/{self.ask('status')['pid']}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
 
 class Switch(threading.Thread):
     """Passes each frame on to the host that it is for, or to every other one."""

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import time
 
 import pytest
@@ -71,6 +72,46 @@ def test_members_find_each_other_at_new_addresses(lan):
     ann.up()
     bob.up()
     until(lambda: ann.connected_to() == {"bob"}, "they find each other by mDNS")
+
+
+def test_many_who_say_that_they_are_there_cost_little_memory(lan, rng):
+    ann, bob, eve = lan.hosts
+    ann.up()
+    bob.up(mdns=False)
+    join(bob, ann)
+    resident = ann.resident_bytes()
+
+    def flood() -> None:
+        enter(eve.namespace)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.77.0.3"))
+            for _ in range(2_000):
+                names = [rng.randbytes(31).hex() for _ in range(10)]
+                sender.sendto(announcement(names), ("224.0.0.251", 5353))
+                # No faster than they are read.
+                time.sleep(0.002)
+
+    in_thread(flood)
+    until(lambda: "too many devices on the LAN" in ann.said(), "she has heard enough")
+    assert ann.resident_bytes() - resident < 64 << 20
+    # Where the others are she knows without it.
+    bob.create_run("meanwhile")
+    until(lambda: "meanwhile" in ann.names_of_runs(), "they go on")
+
+
+def announcement(names: list[str]) -> bytes:
+    """What devices with these names say by mDNS, in one packet: each that it is at 10.77.0.3."""
+
+    def label(text: str) -> bytes:
+        return bytes([len(text)]) + text.encode()
+
+    local = label("local") + b"\0"
+    service = label("_runmesh") + label("_udp") + local
+    host = label("eve") + local
+    address = host + struct.pack("!HHIH", 1, 1, 120, 4) + bytes([10, 77, 0, 3])
+    data = struct.pack("!HHH", 0, 0, 4747) + host
+    answers = [label(name) + service + struct.pack("!HHIH", 33, 1, 120, len(data)) + data for name in names]
+    return struct.pack("!HHHHHH", 0, 0x8400, 0, len(names), 0, 1) + b"".join(answers) + address
 
 
 def test_a_lan_without_a_router_will_do(lan):

@@ -115,14 +115,22 @@ impl AddressBook {
         }
     }
 
-    /// Notes where a device is on the LAN; nowhere, if it is gone. Returns whether that is news.
-    pub(super) fn note_nearby(&mut self, device: DeviceId, addresses: Vec<SocketAddr>) -> bool {
+    /// Notes where a device is on the LAN; nowhere, if it is gone. Strangers make room for members.
+    /// Returns whether that is news.
+    pub(super) fn note_nearby(
+        &mut self,
+        device: DeviceId,
+        addresses: Vec<SocketAddr>,
+        is_member: impl Fn(&DeviceId) -> bool,
+    ) -> bool {
         if addresses.is_empty() {
             self.nearby.remove(&device);
             return false;
         }
         if self.nearby.len() >= MAX_NEARBY && !self.nearby.contains_key(&device) {
-            return false;
+            let stranger = self.nearby.keys().find(|held| !is_member(held)).copied();
+            let Some(stranger) = stranger.filter(|_| is_member(&device)) else { return false };
+            self.nearby.remove(&stranger);
         }
         self.nearby.insert(device, addresses.clone()) != Some(addresses)
     }
@@ -270,15 +278,15 @@ mod tests {
     fn where_a_peer_was_reached_comes_before_what_is_said_of_it() {
         let (folder, mut book) = book();
         book.note(&device(7), &[at("10.0.0.1:1"), at("10.0.0.2:1")]);
-        assert!(book.note_nearby(device(7), vec![at("10.0.0.3:1")]));
-        assert!(!book.note_nearby(device(7), vec![at("10.0.0.3:1")]), "it is known");
+        assert!(book.note_nearby(device(7), vec![at("10.0.0.3:1")], |_| true));
+        assert!(!book.note_nearby(device(7), vec![at("10.0.0.3:1")], |_| true), "it is known");
         let told = contact(7, "10.0.0.4:1");
         assert_eq!(book.learn(std::slice::from_ref(&told), |_| true), [device(7)]);
         assert!(book.learn(&[told], |_| true).is_empty(), "it is known");
         let places =
             ["10.0.0.1:1", "10.0.0.2:1", "192.0.2.7:7", "10.0.0.3:1", "10.0.0.4:1"].map(at);
         assert_eq!(book.places(&device(7)), places);
-        book.note_nearby(device(7), Vec::new());
+        book.note_nearby(device(7), Vec::new(), |_| true);
         let again = AddressBook::open(folder.path().join("peers.json"), &Config::default());
         assert_eq!(again.places(&device(7)), ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.4:1"].map(at));
     }
@@ -311,6 +319,19 @@ mod tests {
         assert_eq!(book.places(&device(2)), [at("10.0.0.3:1")]);
         assert!(book.places(&device(3)).is_empty());
         assert_eq!(book.places(&device(4)), [at("10.0.0.2:1")]);
+    }
+
+    #[test]
+    fn strangers_on_the_lan_keep_no_member_out() {
+        let (_folder, mut book) = book();
+        let is_member = |asked: &DeviceId| *asked == device(2);
+        for stranger in 100..100 + MAX_NEARBY as u32 {
+            assert!(book.note_nearby(device(stranger), vec![at("10.9.9.9:9")], is_member));
+        }
+        assert!(!book.note_nearby(device(3), vec![at("10.0.0.3:1")], is_member));
+        assert!(book.note_nearby(device(2), vec![at("10.0.0.2:1")], is_member));
+        assert_eq!(book.places(&device(2)), [at("10.0.0.2:1")]);
+        assert_eq!(book.nearby.len(), MAX_NEARBY);
     }
 
     #[test]

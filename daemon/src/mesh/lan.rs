@@ -2,12 +2,14 @@
 //!
 //! Invariants: only addresses of the LAN's kinds are said, and only such are believed: what anybody
 //! on the LAN claims must not make this device call beyond it. That a device is there says nothing
-//! about who it is; the handshake does.
+//! about who it is; the handshake does. However many names are said there, a limited number is kept.
 //!
 //! iroh-mdns-address-lookup speaks on the network of the default route alone, so it is of no use on
 //! a LAN without a router. What it is made of is used instead.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE32_NOPAD;
@@ -15,7 +17,8 @@ use iroh::{Endpoint, Watcher};
 use runmesh_core::ids::DeviceId;
 use swarm_discovery::{Discoverer, DropGuard, Peer, SpawnError};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// The service that devices look for: `_runmesh._udp.local`.
 const SERVICE: &str = "runmesh";
@@ -25,6 +28,11 @@ const CADENCE: Duration = Duration::from_secs(4);
 const ANSWERS_A_SECOND: f32 = 1.0;
 /// After this long the sockets are made anew: one that failed is not told of.
 const RENEW_AFTER: Duration = Duration::from_secs(300);
+/// The most names that are heard before all are forgotten: each is kept for a time that grows with
+/// their number. A name comes in a packet of 1,472 bytes at most.
+const MAX_NAMES: usize = 4096;
+/// For how long nothing is heard and nothing said after so many.
+const PAUSE: Duration = Duration::from_secs(60);
 /// The most addresses that are said, or believed of one device.
 const MAX_ADDRESSES: usize = 8;
 
@@ -38,14 +46,29 @@ pub(super) async fn look_around(
     let mut watcher = endpoint.watch_addr();
     loop {
         let own = kept(watcher.get().ip_addrs());
-        let speaking = (!own.is_empty()).then(|| speak(&endpoint, &own, found.clone()));
+        let too_many = Arc::new(Notify::new());
+        let names = Names { heard: HashSet::new(), too_many: Arc::clone(&too_many) };
+        let speaking = (!own.is_empty()).then(|| speak(&endpoint, &own, names, found.clone()));
         if let Some(Err(error)) = &speaking {
             let error = &**error as &dyn std::error::Error;
             tracing::warn!(error, "devices on the LAN cannot be looked for by mDNS");
         }
         let until = Instant::now() + RENEW_AFTER;
         loop {
-            match timeout_at(until, watcher.updated()).await {
+            let updated = tokio::select! {
+                updated = timeout_at(until, watcher.updated()) => updated,
+                () = too_many.notified() => {
+                    tracing::warn!(
+                        names = MAX_NAMES,
+                        "too many devices on the LAN say that they are there: for a minute, none is heard"
+                    );
+                    // What is kept of them goes with this.
+                    drop(speaking);
+                    sleep(PAUSE).await;
+                    break;
+                }
+            };
+            match updated {
                 Ok(Ok(address)) if kept(address.ip_addrs()) == own => {}
                 Ok(Err(_)) => return,
                 Ok(Ok(_)) | Err(_) => break,
@@ -54,14 +77,39 @@ pub(super) async fn look_around(
     }
 }
 
+/// The names that were heard since the sockets were made.
+struct Names {
+    heard: HashSet<String>,
+    too_many: Arc<Notify>,
+}
+
+impl Names {
+    /// Notes one; returns whether it is within the limit.
+    fn note(&mut self, name: &str) -> bool {
+        if self.heard.contains(name) {
+            return true;
+        }
+        let has_room = self.heard.len() < MAX_NAMES;
+        if has_room {
+            self.heard.insert(name.to_owned());
+        } else {
+            self.too_many.notify_one();
+        }
+        has_room
+    }
+}
+
 fn speak(
     endpoint: &Endpoint,
     own: &[SocketAddr],
+    mut names: Names,
     found: impl Fn(DeviceId, Vec<SocketAddr>) + Send + 'static,
 ) -> Result<DropGuard, Box<SpawnError>> {
     let own_device = DeviceId::new(*endpoint.id().as_bytes());
     let heard = move |name: &str, peer: &Peer| {
-        let Some(device) = device_called(name).filter(|device| *device != own_device) else {
+        let is_kept = names.note(name);
+        let Some(device) = device_called(name).filter(|device| is_kept && *device != own_device)
+        else {
             return;
         };
         let addresses: Vec<_> = peer.addrs().iter().map(|at| SocketAddr::from(*at)).collect();
@@ -118,6 +166,19 @@ mod tests {
         {
             assert!(!is_of_lan(far.parse().unwrap()), "{far}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_says_too_many_names_is_not_heard() {
+        let too_many = Arc::new(Notify::new());
+        let mut names = Names { heard: HashSet::new(), too_many: Arc::clone(&too_many) };
+        for number in 0..MAX_NAMES {
+            assert!(names.note(&number.to_string()));
+        }
+        assert!(names.note("7"), "it is known");
+        assert!(!names.note("one more"));
+        assert_eq!(names.heard.len(), MAX_NAMES);
+        too_many.notified().await;
     }
 
     #[test]

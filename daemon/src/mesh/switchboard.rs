@@ -190,7 +190,8 @@ impl Board {
 
     /// Notes where a device is on the LAN; nowhere, if it is gone.
     fn found_on_lan(&self, device: DeviceId, addresses: Vec<SocketAddr>) {
-        if locked(&self.book).note_nearby(device, addresses) {
+        let is_member = |device: &DeviceId| self.knows(device);
+        if locked(&self.book).note_nearby(device, addresses, is_member) {
             for mesh in open_meshes(&self.meshes) {
                 mesh.call_soon(&[device]);
             }
