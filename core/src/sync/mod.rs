@@ -20,5 +20,6 @@ pub use message::{
 };
 pub use sending::WINDOW_BYTES;
 pub use session::{
-    BATCH_BYTES, Ended, Held, Input, Output, Peering, Session, Status, SyncError, turned_away,
+    BATCH_BYTES, Ended, Held, Input, Output, Peering, Session, Status, SyncError, UNAWAITED,
+    turned_away,
 };

@@ -223,6 +223,9 @@ pub enum SyncError {
     },
 }
 
+/// The token of [`Input::Watch`] whose answer nobody waits for.
+pub const UNAWAITED: u32 = 0;
+
 /// How a session stands, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
@@ -494,6 +497,7 @@ impl Session {
                 self.outputs.push_back(Output::Seal { token });
             }
             Message::Watch { .. } => {}
+            Message::Sealed { token } if token == UNAWAITED => {}
             Message::Sealed { token } => self.sealed = Some(token),
             Message::Contacts { contacts } if self.peer_is_member() => {
                 self.outputs.push_back(Output::Learn(contacts));

@@ -13,6 +13,7 @@ mod hostile;
 mod join;
 mod lan;
 mod link;
+mod looking;
 mod members;
 #[cfg(test)]
 mod members_tests;
@@ -40,6 +41,8 @@ use self::contacts::Contacts;
 pub use self::endpoint::EndpointError;
 pub use self::join::{Admitted, JoinError, Joined};
 use self::link::{Call, Link, LinkError};
+use self::looking::Lookers;
+pub use self::looking::Looking;
 pub use self::members::{MembersError, NewTicket};
 pub use self::status::{PeerStatus, Synced};
 use self::switchboard::Board;
@@ -98,6 +101,7 @@ struct Inner {
     name: String,
     membership: MembershipNow,
     contacts: Contacts,
+    lookers: Lookers,
     links: Mutex<BTreeMap<DeviceId, Arc<Link>>>,
     attempts: Mutex<BTreeMap<DeviceId, Attempt>>,
     errors: Mutex<BTreeMap<DeviceId, String>>,
@@ -148,6 +152,7 @@ impl Mesh {
             name: name.to_owned(),
             membership,
             contacts: Contacts::default(),
+            lookers: Lookers::default(),
             links: Mutex::default(),
             attempts: Mutex::default(),
             errors: Mutex::default(),
@@ -163,6 +168,7 @@ impl Mesh {
         mesh.spawn(Inner::call_members(Arc::clone(&mesh.inner)));
         mesh.spawn(Inner::follow_addresses(Arc::clone(&mesh.inner)));
         mesh.spawn(Inner::follow_workspace(Arc::clone(&mesh.inner)));
+        mesh.spawn(Inner::ask_while_looked_at(Arc::clone(&mesh.inner)));
         mesh.spawn(mesh.inner.fetcher.clone().run());
         mesh.offer_recovery(home).await;
         mesh

@@ -129,7 +129,8 @@ impl Mesh {
         let deadline = Instant::now() + at_most;
         self.inner.workspace.seal().await?;
         let mut progress = self.inner.progress.subscribe();
-        let token: u32 = rand::random();
+        // Not that of those who wait for no answer.
+        let token = rand::random::<u32>() | 1;
         let mut asked: Vec<Arc<Link>> = Vec::new();
         loop {
             let links = locked(&self.inner.links).clone();

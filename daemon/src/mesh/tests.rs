@@ -113,6 +113,28 @@ async fn two_devices_that_logged_apart_hold_the_same_after_joining() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_looks_sees_what_is_logged_elsewhere_without_waiting_for_it_to_be_sealed() {
+    let (ann, bob) = (Device::up("ann").await, Device::up("bob").await);
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    let looking = bob.app.mesh().unwrap().look();
+    // Unasked, a device seals every five seconds at most: these would take twice as long as we wait.
+    let logging = async {
+        for id in 1..=24 {
+            let mut changed = bob.app.workspace.changed();
+            let run = ann.run(id).await;
+            while !bob.has(run) {
+                changed.changed().await.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, logging).await.expect("peers are asked while somebody looks");
+    drop(looking);
+    ann.down().await;
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_was_away_finds_the_other_again() {
     let (ann, bob) = (Device::up("ann").await, Device::up("bob").await);
     bob.join(&ann.invite().await).await.unwrap();

@@ -1,7 +1,8 @@
 //! Events: tells who listens that there is something new, as server-sent events.
 //!
 //! An event says no more than that: who hears it asks again for what it shows. So none needs to be
-//! kept, none can be missed, and a page that was asleep hears one when it wakes.
+//! kept, none can be missed, and a page that was asleep hears one when it wakes. While somebody
+//! listens, peers are asked for what they have.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use futures_util::{Stream, stream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
+use crate::mesh::Mesh;
 
 /// The least time between two events: a loop that logs makes one of its many writes.
 const BETWEEN: Duration = Duration::from_millis(500);
@@ -24,14 +26,16 @@ pub(super) async fn events(
     State(app): State<Arc<App>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stopping = app.stopping.clone();
-    let changes = stream::unfold(None, move |last| {
+    let changes = stream::unfold((None, None), move |(last, looking)| {
         let (app, stopping) = (Arc::clone(&app), stopping.clone());
         async move {
+            // The mesh may start after the page is open.
+            let looking = looking.or_else(|| app.mesh().map(Mesh::look));
             let seen = tokio::select! {
                 () = stopping.cancelled() => return None,
                 seen = next(&app, last) => seen,
             };
-            Some((Ok(Event::default().event("changed").data("{}")), Some(seen)))
+            Some((Ok(Event::default().event("changed").data("{}")), (Some(seen), looking)))
         }
     });
     Sse::new(changes).keep_alive(KeepAlive::new().interval(ALIVE))
