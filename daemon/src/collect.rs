@@ -124,18 +124,9 @@ pub async fn free_purged(app: &App) -> Result<(u64, u64), CollectError> {
     let workspace = app.workspace.id();
     let snapshot = app.workspace.fresh().await?;
     let blobs = app.blobs.clone();
-    let (all, going) = off_the_runtime(move || {
-        let all = snapshot.purged_blobs()?;
-        let named = named(&snapshot, &Pins::default())?;
-        let mut going = Vec::new();
-        for blob in all.iter().filter(|blob| !named.contains_key(*blob)) {
-            let of = blobs.ledger().workspaces_of(blob)?;
-            let size = blobs.size(blob)?.filter(|_| of.iter().all(|of| *of == workspace));
-            going.extend(size.map(|bytes| Spare { blob: *blob, bytes, is_named: false }));
-        }
-        Ok::<_, CollectError>((all, going))
-    })
-    .await?;
+    let Purged { all, going, absent } =
+        off_the_runtime(move || Purged::look(&snapshot, &blobs, &workspace)).await?;
+    app.fetcher.give_up(&absent);
     let round = Round { app, workspace, collection };
     let (mut freed, mut coming_in) = ((0, 0), HashSet::new());
     for some in going.chunks(AT_ONCE) {
@@ -148,10 +139,50 @@ pub async fn free_purged(app: &App) -> Result<(u64, u64), CollectError> {
         freed.0 += claimed.len() as u64;
         freed.1 += claimed.iter().map(|one| one.bytes).sum::<u64>();
     }
-    // What is just being fetched is looked at again the next time.
+    for some in absent.chunks(AT_ONCE) {
+        let (claimed, left): (Vec<_>, Vec<_>) =
+            some.iter().copied().partition(|blob| round.collection.claim(*blob));
+        coming_in.extend(left);
+        let blobs = app.blobs.clone();
+        off_the_runtime(move || claimed.iter().for_each(|blob| blobs.remove_partial(blob))).await;
+        round.collection.release();
+    }
+    // What is just being taken in is looked at again the next time.
     let done = all.into_iter().filter(|blob| !coming_in.contains(blob)).collect();
     app.workspace.forget_purged(done).await?;
     Ok(freed)
+}
+
+/// The blobs of purged documents.
+struct Purged {
+    all: Vec<BlobHash>,
+    /// Those that are here, and that nothing else names.
+    going: Vec<Spare>,
+    /// Those that are not here, and that nothing else names: a part of them may be, or be coming.
+    absent: Vec<BlobHash>,
+}
+
+impl Purged {
+    fn look(
+        snapshot: &Snapshot,
+        blobs: &Blobs,
+        workspace: &WorkspaceId,
+    ) -> Result<Self, CollectError> {
+        let all = snapshot.purged_blobs()?;
+        let named = named(snapshot, &Pins::default())?;
+        let (mut going, mut absent) = (Vec::new(), Vec::new());
+        for blob in all.iter().copied().filter(|blob| !named.contains_key(blob)) {
+            let of = blobs.ledger().workspaces_of(&blob)?;
+            match blobs.size(&blob)? {
+                None => absent.push(blob),
+                Some(bytes) if of.iter().all(|of| of == workspace) => {
+                    going.push(Spare { blob, bytes, is_named: false });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(Self { all, going, absent })
+    }
 }
 
 /// Frees blobs of documents that other devices purge, in every workspace, until the daemon stops.

@@ -1,10 +1,11 @@
 """What sync takes when the network between hosts is bad, and what a stranger on it gets. See lan.py for the LAN."""
 
 import hashlib
+import socket
 
 import pytest
 from devices import PATIENCE_S, until
-from lan import Host, Lan
+from lan import Host, Lan, enter, in_thread
 
 pytestmark = pytest.mark.runmesh_only
 
@@ -23,8 +24,8 @@ def join(newcomer: Host, member: Host) -> None:
     newcomer.ask("sync", "--wait")
 
 
-def put_artifact(host: Host, content: bytes) -> str:
-    run = host.create_run("with weights")
+def put_artifact(host: Host, content: bytes, run: str | None = None) -> str:
+    run = run or host.create_run("with weights")
     uri = host.http("GET", "/api/2.0/mlflow/runs/get", params={"run_id": run}).json()["run"]["info"]["artifact_uri"]
     path = f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix('mlflow-artifacts:/')}/weights.bin"
     host.http("PUT", path, data=content)
@@ -104,6 +105,54 @@ def test_a_blob_goes_on_where_its_provider_was_killed(lan, rng):
     assert lan.passed(ann, bob) - before < len(content) * 1.15
 
 
+def test_a_blob_comes_from_two_hosts_and_when_one_is_killed_from_the_other(lan, rng):
+    ann, bob, carl = lan.hosts
+    content = rng.randbytes(48 << 20)
+    join(carl, ann)
+    join(bob, ann)
+    run = ann.create_run("with weights")
+    path = put_artifact(ann, content, run)
+    carl.ask("sync", "--wait")
+    assert digest(carl.http("GET", path).content) == digest(content)
+    bob.ask("sync", "--wait")
+
+    def holders() -> set[str]:
+        [held] = bob.http("GET", f"/api/v1/runs/{run}/holders").json()
+        return {holder["device"]["name"] for holder in held["holders"] if holder["connected"]}
+
+    until(lambda: holders() == {"ann", "carl"}, "bob has heard who holds it")
+    before = {host: lan.passed(host, bob) for host in (ann, carl)}
+
+    def came(host: Host) -> int:
+        return lan.passed(host, bob) - before[host]
+
+    waiting = bob.http_in_background("GET", path)
+    until(lambda: min(came(ann), came(carl)) > 1 << 20, "both bring some")
+    ann.kill()
+    answered = waiting.get(timeout=PATIENCE_S)
+    assert answered.ok and digest(answered.content) == digest(content), answered.status_code
+    # What each sent past the end of its part is little, and nothing came twice.
+    assert came(ann) + came(carl) < len(content) * 1.25, (came(ann), came(carl))
+
+
+def test_a_blob_goes_on_where_its_receiver_was_killed(lan, rng):
+    ann, bob, _ = lan.hosts
+    content = rng.randbytes(48 << 20)
+    join(bob, ann)
+    path = put_artifact(ann, content)
+    bob.ask("sync", "--wait")
+    before = lan.passed(ann, bob)
+    waiting = bob.http_in_background("GET", path)
+    until(lambda: lan.passed(ann, bob) - before > 16 << 20, "a part has come")
+    bob.kill()
+    with pytest.raises(OSError):
+        waiting.get(timeout=PATIENCE_S)
+    bob.up(mdns=False)
+    until(lambda: bob.connected_to() == {"ann"}, "they have met again")
+    assert digest(bob.http("GET", path).content) == digest(content)
+    assert lan.passed(ann, bob) - before < len(content) * 1.25
+
+
 def test_a_stranger_gets_nothing_but_a_closed_connection(lan, rng):
     ann, bob, eve = lan.hosts
     used = ann.ask("invite")["ticket"]
@@ -119,3 +168,22 @@ def test_a_stranger_gets_nothing_but_a_closed_connection(lan, rng):
     assert 0 < lan.passed(ann, eve) < 16_000, lan.passed(ann, eve)
     assert lan.passed(bob, eve) < 2_000
     assert bob.http("GET", path).ok
+
+
+def test_who_sends_garbage_gets_less_than_it_sent(lan, rng):
+    ann, _, eve = lan.hosts
+
+    def send() -> None:
+        enter(eve.namespace)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for size in (1, 20, 100, 1200, 1400) * 40:
+                sender.sendto(rng.randbytes(size), ("10.77.0.1", 4747))
+                # The start of a handshake of an unknown version.
+                sender.sendto(b"\xc0" + rng.randbytes(size), ("10.77.0.1", 4747))
+
+    asked, answered = lan.passed(eve, ann), lan.passed(ann, eve)
+    in_thread(send)
+    until(lambda: lan.passed(eve, ann) - asked > 100_000, "all of it is there")
+    ann.create_run("it goes on")
+    assert "it goes on" in ann.names_of_runs()
+    assert lan.passed(ann, eve) - answered < lan.passed(eve, ann) - asked

@@ -1,10 +1,11 @@
-//! Fetches one blob from one peer.
+//! Fetches a part of one blob from one peer.
 //!
-//! Invariants: every group is verified against the blob's hash before it is written; what arrived
-//! before an interruption is kept and not asked for again; a peer that sends wrong bytes is named.
+//! Invariants: every group is verified against the blob's hash before it is handed on; a peer that
+//! sends wrong bytes is named. Which part that is, and where it ends, [`Gathering`] says.
 
 use std::io::{self, Read};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bao_tree::io::sync::DecodeResponseIter;
@@ -12,17 +13,16 @@ use bao_tree::io::{BaoContentItem, DecodeError};
 use bao_tree::{ChunkNum, ChunkRanges};
 use bytes::{Buf, Bytes, BytesMut};
 use iroh::endpoint::{Connection, ReadError, RecvStream, VarInt};
-use runmesh_core::ids::{BlobHash, DeviceId, WorkspaceId};
+use runmesh_core::ids::{BlobHash, DeviceId};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::leases::Lease;
-use super::partial::Partial;
+use super::gather::Gathering;
 use super::protocol::{Answer, BlobRequest, RESET_DAMAGED, Request};
 use super::serve::device_at;
-use super::tree::{last_group, tree_of};
-use super::{BlobError, Blobs, off_the_runtime};
+use super::tree::tree_of;
+use super::{BlobError, off_the_runtime};
 
 /// How long a provider may take to answer; it may be busy with others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,14 +55,14 @@ pub enum FetchError {
         source: io::Error,
     },
     /// The peer sent bytes that are not the blob's. None of them were kept.
-    #[error("{} sent wrong bytes for blob {hash}, at or after byte {verified_bytes}", peer.short())]
+    #[error("{} sent wrong bytes for blob {hash}, at or after byte {at}", peer.short())]
     WrongBytes {
         /// Who sent them.
         peer: DeviceId,
         /// For which blob.
         hash: BlobHash,
-        /// How much is here and verified.
-        verified_bytes: u64,
+        /// The first that it might be.
+        at: u64,
     },
     /// The entry that named the blob gave another size than the peer that has it.
     #[error("blob {hash} at {} has {actual} bytes, not {expected}", peer.short())]
@@ -97,6 +97,19 @@ pub enum FetchError {
     Store(#[from] BlobError),
 }
 
+impl FetchError {
+    /// Puts it into the log: loudly if it is more than that a peer is away or has no such blob.
+    pub(super) fn log(&self) {
+        let cause = self as &dyn std::error::Error;
+        match self {
+            Self::NotHere { .. } | Self::Interrupted { .. } => {
+                tracing::debug!(error = cause, "blob not fetched");
+            }
+            _ => tracing::warn!(error = cause, "blob not fetched"),
+        }
+    }
+}
+
 /// A blob that an entry of a workspace names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
@@ -108,114 +121,47 @@ pub struct Wanted {
     pub uploaded_by: Option<DeviceId>,
 }
 
-impl Blobs {
-    /// Fetches a blob over a connection of the blob protocol. When this returns, it is durable.
-    ///
-    /// `progress` is told how many of its bytes are here. A blob that is here already through
-    /// another workspace is not sent again, but the peer must prove that it has it. Nobody collects
-    /// the blob while the lease is held.
-    pub async fn fetch(
-        &self,
+/// A part of a blob being asked of one peer.
+#[derive(Clone)]
+pub(super) struct Attempt {
+    gathering: Arc<Gathering>,
+    /// The peer's number among the sources.
+    source: usize,
+    peer: DeviceId,
+    /// Where the part starts.
+    start: u64,
+}
+
+impl Attempt {
+    pub(super) fn new(
+        gathering: Arc<Gathering>,
+        source: usize,
         connection: &Connection,
-        workspace: &WorkspaceId,
-        wanted: &Wanted,
-        progress: impl Fn(u64) + Send + 'static,
-    ) -> Result<Lease, FetchError> {
-        let (blobs, wanted) = (self.clone(), *wanted);
-        let opening = move || (blobs.lease(wanted.hash), Target::open(blobs, &wanted));
-        let (lease, target) = off_the_runtime(opening).await;
-        self.fetch_into(target?, connection, workspace, wanted, progress).await?;
-        Ok(lease)
+        start: u64,
+    ) -> Self {
+        Self { gathering, source, peer: device_at(connection), start }
     }
 
-    async fn fetch_into(
-        &self,
-        target: Target,
-        connection: &Connection,
-        workspace: &WorkspaceId,
-        wanted: Wanted,
-        progress: impl Fn(u64) + Send + 'static,
-    ) -> Result<(), FetchError> {
-        progress(target.verified_bytes());
-        if wanted.size > 0 && target.verified_bytes() == wanted.size {
-            return off_the_runtime(|| target.finish()).await;
-        }
-        let attempt = Attempt {
-            peer: device_at(connection),
-            wanted,
-            verified_bytes: target.verified_bytes(),
-        };
-        let stream = attempt.ask(connection, workspace).await?;
+    /// Has the peer send until the part is here or it has another end.
+    pub(super) async fn run(&self, connection: &Connection) -> Result<(), FetchError> {
+        let stream = self.ask(connection).await?;
         let (batches, arrived) = mpsc::channel(BATCHES_WAITING);
         let arrived = Arrived { batches: arrived, batch: Bytes::new() };
-        let receiving = off_the_runtime(move || attempt.receive(target, arrived, progress));
+        let attempt = self.clone();
+        let receiving = off_the_runtime(move || attempt.receive(arrived));
         let mut receiving = pin!(receiving);
-        // On wrong bytes, the receiving end stops before the stream does.
+        // At the part's end, and on wrong bytes, the receiving end stops before the stream does.
         tokio::select! {
             received = &mut receiving => return received,
             () = pass_on(stream, batches) => {}
         }
         receiving.await
     }
-}
 
-/// Where the bytes go.
-enum Target {
-    /// To the disk.
-    Partial(Partial),
-    /// Nowhere: the blob is here, but not for this workspace. The last group is proof enough that
-    /// the peer has it.
-    Here { size: u64 },
-}
-
-impl Target {
-    fn open(blobs: Blobs, wanted: &Wanted) -> Result<Self, FetchError> {
-        if blobs.size(&wanted.hash)? == Some(wanted.size) {
-            return Ok(Self::Here { size: wanted.size });
-        }
-        Ok(Self::Partial(Partial::open(blobs, wanted.hash, wanted.size)?))
-    }
-
-    /// How much need not be sent.
-    fn verified_bytes(&self) -> u64 {
-        match self {
-            Self::Partial(partial) => partial.verified_bytes(),
-            Self::Here { size } => last_group(*size),
-        }
-    }
-
-    fn add(&mut self, item: &BaoContentItem) -> Result<(), BlobError> {
-        match (self, item) {
-            (Self::Here { .. }, _) => Ok(()),
-            (Self::Partial(partial), BaoContentItem::Parent(parent)) => partial.add_node(parent),
-            (Self::Partial(partial), BaoContentItem::Leaf(leaf)) => partial.add_group(leaf),
-        }
-    }
-
-    fn finish(self) -> Result<(), FetchError> {
-        match self {
-            Self::Partial(partial) => Ok(partial.finish()?),
-            Self::Here { .. } => Ok(()),
-        }
-    }
-}
-
-/// One blob being asked of one peer.
-#[derive(Clone, Copy)]
-struct Attempt {
-    peer: DeviceId,
-    wanted: Wanted,
-    verified_bytes: u64,
-}
-
-impl Attempt {
     /// Sends the request and reads the head of the answer; the blob's encoding follows it.
-    async fn ask(
-        &self,
-        connection: &Connection,
-        workspace: &WorkspaceId,
-    ) -> Result<RecvStream, FetchError> {
-        let (workspace, hash, start) = (*workspace, self.wanted.hash, self.verified_bytes);
+    async fn ask(&self, connection: &Connection) -> Result<RecvStream, FetchError> {
+        let Gathering { wanted, workspace, .. } = &*self.gathering;
+        let (workspace, hash, start) = (*workspace, wanted.hash, self.start);
         let request = Request::Blob(BlobRequest { workspace, hash, start });
         let asking = async {
             let (mut send, mut receive) = connection.open_bi().await?;
@@ -232,55 +178,57 @@ impl Attempt {
         let (head, receive) = asked
             .unwrap_or_else(|late| Err(late.into()))
             .map_err(|source| self.broke_off(source))?;
-        let (peer, hash) = (self.peer, self.wanted.hash);
+        let (peer, expected) = (self.peer, wanted.size);
         match Answer::decode(&head).map_err(|source| FetchError::BadAnswer { peer, source })? {
             Answer::NotHere => Err(FetchError::NotHere { peer, hash }),
-            Answer::Found { size: actual } if actual != self.wanted.size => {
-                Err(FetchError::WrongSize { peer, hash, expected: self.wanted.size, actual })
+            Answer::Found { size: actual } if actual != expected => {
+                Err(FetchError::WrongSize { peer, hash, expected, actual })
             }
             Answer::Found { .. } => Ok(receive),
         }
     }
 
-    /// Verifies and stores what arrives.
-    fn receive(
-        mut self,
-        mut target: Target,
-        arrived: Arrived,
-        progress: impl Fn(u64),
-    ) -> Result<(), FetchError> {
-        let root = blake3::Hash::from_bytes(*self.wanted.hash.as_bytes());
-        let tree = tree_of(self.wanted.size);
-        let missing = ChunkRanges::from(ChunkNum::full_chunks(self.verified_bytes)..);
-        for item in DecodeResponseIter::new(root, tree, arrived, &missing) {
-            let item = item.map_err(|error| self.not_decoded(error))?;
-            target.add(&item)?;
+    /// Verifies what arrives and hands it on.
+    fn receive(&self, arrived: Arrived) -> Result<(), FetchError> {
+        let Wanted { hash, size, .. } = self.gathering.wanted;
+        let root = blake3::Hash::from_bytes(*hash.as_bytes());
+        let rest = ChunkRanges::from(ChunkNum::full_chunks(self.start)..);
+        let mut at = self.start;
+        for item in DecodeResponseIter::new(root, tree_of(size), arrived, &rest) {
+            let item = item.map_err(|error| self.not_decoded(error, at))?;
+            if !self.gathering.take_in(self.source, &item)? {
+                break;
+            }
             if let BaoContentItem::Leaf(leaf) = item {
-                self.verified_bytes = leaf.offset + leaf.data.len() as u64;
-                progress(self.verified_bytes);
+                at = leaf.offset + leaf.data.len() as u64;
             }
         }
-        target.finish()
+        Ok(())
     }
 
-    fn not_decoded(&self, error: DecodeError) -> FetchError {
-        let Self { peer, wanted: Wanted { hash, .. }, verified_bytes } = *self;
+    /// What became of it: another peer has its part, because it brought nothing for long.
+    pub(super) fn passed(&self) -> FetchError {
+        self.broke_off(io::ErrorKind::TimedOut.into())
+    }
+
+    fn not_decoded(&self, error: DecodeError, at: u64) -> FetchError {
         match error {
             DecodeError::ParentHashMismatch(_) | DecodeError::LeafHashMismatch(_) => {
-                FetchError::WrongBytes { peer, hash, verified_bytes }
+                FetchError::WrongBytes { peer: self.peer, hash: self.gathering.wanted.hash, at }
             }
             error => self.broke_off(error.into()),
         }
     }
 
     fn broke_off(&self, source: io::Error) -> FetchError {
-        let Self { peer, wanted: Wanted { hash, .. }, verified_bytes } = *self;
+        let (peer, hash) = (self.peer, self.gathering.wanted.hash);
         let inner = source.get_ref().and_then(|inner| inner.downcast_ref());
         if let Some(ReadError::Reset(code)) = inner
             && *code == VarInt::from_u32(RESET_DAMAGED)
         {
             return FetchError::DamagedThere { peer, hash };
         }
+        let verified_bytes = self.gathering.verified_bytes();
         FetchError::Interrupted { peer, hash, verified_bytes, source }
     }
 }
@@ -343,10 +291,11 @@ mod tests {
     use bao_tree::io::outboard::PostOrderMemOutboard;
     use bao_tree::io::sync::encode_ranges;
 
+    use super::super::partial::Partial;
     use super::*;
-    use crate::blobs::Provider;
     use crate::blobs::testing::{Link, WORKSPACE, granting, noise, store};
     use crate::blobs::tree::{GROUP, GROUP_BYTES};
+    use crate::blobs::{Blobs, Provider};
 
     const MIB: usize = 1 << 20;
 
@@ -366,7 +315,8 @@ mod tests {
     }
 
     async fn fetch(blobs: &Blobs, link: &Link, wanted: &Wanted) -> Result<(), FetchError> {
-        blobs.fetch(&link.asker, &WORKSPACE, wanted, |_| {}).await.map(drop)
+        let source = std::slice::from_ref(&link.asker);
+        blobs.fetch(source, &WORKSPACE, wanted, |_| {}).await.map(drop)
     }
 
     fn assert_whole(blobs: &Blobs, bytes: &[u8]) {
@@ -413,7 +363,8 @@ mod tests {
                 line.close(VarInt::from_u32(0), b"cut");
             }
         };
-        let error = blobs.fetch(&link.asker, &WORKSPACE, &wanted(&bytes), cut).await;
+        let source = std::slice::from_ref(&link.asker);
+        let error = blobs.fetch(source, &WORKSPACE, &wanted(&bytes), cut).await;
         let Err(FetchError::Interrupted { verified_bytes, .. }) = error else {
             panic!("{error:?}");
         };
@@ -502,10 +453,8 @@ mod tests {
         let error = fetch(&blobs, &liar, &wanted(&bytes)).await.expect_err("is wrong");
         let device = device_at(&liar.asker);
         assert!(error.to_string().contains(&device.short()), "{error}");
-        let FetchError::WrongBytes { peer, verified_bytes, .. } = error else {
-            panic!("{error:?}")
-        };
-        assert_eq!((peer, verified_bytes), (device, 2 * MIB as u64));
+        let FetchError::WrongBytes { peer, at, .. } = error else { panic!("{error:?}") };
+        assert_eq!((peer, at), (device, 2 * MIB as u64));
         liar.asker.close(VarInt::from_u32(0), b"enough");
         lying.await.expect("ends");
 

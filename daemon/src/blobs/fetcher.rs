@@ -2,8 +2,9 @@
 //! are pinned in the background, those that somebody reads at once. Hears from every connected peer
 //! which blobs it holds.
 //!
-//! Invariants: a blob is fetched once at a time; what was noted as wanted is tried again until it
-//! is here; a blob counts as here when it is durable and its grant is, too.
+//! Invariants: a blob is fetched once at a time, a large one from several peers that said that they
+//! hold it; what was noted as wanted is tried again until it is here, or is given up; a blob counts
+//! as here when it is durable and its grant is, too.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,9 @@ use crate::writer::WriteError;
 /// How many blobs are fetched at once in the background, and how many if somebody waits for them.
 const AT_ONCE: usize = 4;
 const AT_ONCE_URGENT: usize = 16;
+/// A blob of this size, or larger, is fetched from several holders at once, and from how many.
+const LARGE_BYTES: u64 = 16 << 20;
+const MAX_SOURCES: usize = 4;
 /// How often to look who can be heard, if nothing says that somebody came.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -65,7 +69,8 @@ pub enum NotFetched {
     /// The blob is here, but that could not be noted.
     #[error(transparent)]
     Grant(#[from] WriteError),
-    /// The daemon is stopping, or has gone over to another workspace.
+    /// The daemon is stopping, or has gone over to another workspace, or what named the blob was
+    /// purged.
     #[error("blob {hash} is not fetched any more")]
     GivenUp {
         /// The blob.
@@ -106,6 +111,8 @@ struct Shared {
     compared: Mutex<HashSet<WorkspaceId>>,
     /// Changes with all that peers say that they hold.
     heard: watch::Sender<u64>,
+    /// Told when what may be under way was given up.
+    given_up: watch::Sender<()>,
 }
 
 impl Fetcher {
@@ -114,7 +121,18 @@ impl Fetcher {
         let (queue, wake) = (Mutex::new(Queue::new()), Notify::new());
         let progress = watch::Sender::new(Progress::default());
         let (compared, heard) = (Mutex::default(), watch::Sender::new(0));
-        let shared = Shared { blobs, policy, surroundings, queue, wake, progress, compared, heard };
+        let given_up = watch::Sender::new(());
+        let shared = Shared {
+            blobs,
+            policy,
+            surroundings,
+            queue,
+            wake,
+            progress,
+            compared,
+            heard,
+            given_up,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -239,6 +257,16 @@ impl Fetcher {
         self.tell();
     }
 
+    /// Forgets blobs, those under way too: what named them was purged.
+    pub fn give_up(&self, blobs: &[BlobHash]) {
+        let mut queue = self.queue();
+        // Dropping the replies tells those who wait.
+        drop(blobs.iter().flat_map(|blob| queue.give_up(blob)).collect::<Vec<_>>());
+        drop(queue);
+        self.shared.given_up.send_replace(());
+        self.tell();
+    }
+
     /// Fetches until it is dropped.
     pub async fn run(self) {
         let (mut fetching, mut hearing) = (JoinSet::new(), JoinSet::new());
@@ -290,7 +318,10 @@ impl Fetcher {
     }
 
     async fn fetch(self, wanted: Wanted) {
-        let fetched = self.fetch_from_anyone(&wanted).await;
+        let fetched = tokio::select! {
+            fetched = self.fetch_from_anyone(&wanted) => fetched,
+            () = self.given_up(&wanted.hash) => Err(NotFetched::GivenUp { hash: wanted.hash }),
+        };
         let waiting = match &fetched {
             Ok(()) => self.queue().done(&wanted.hash),
             Err(_) => self.queue().failed(&wanted.hash, Instant::now()),
@@ -310,19 +341,23 @@ impl Fetcher {
         // peer.
         let first = usize::from(wanted.hash.as_bytes()[31]) % peers.len().max(1);
         peers.rotate_left(first);
-        peers.sort_by_key(|(device, _)| {
-            Some(*device) != wanted.uploaded_by && !held_by.contains(device)
-        });
+        let is_holder =
+            |device: &DeviceId| Some(*device) == wanted.uploaded_by || held_by.contains(device);
+        peers.sort_by_key(|(device, _)| !is_holder(device));
         let asked = peers.len();
+        let holders = peers.iter().filter(|(device, _)| is_holder(device)).count();
+        let connections: Vec<_> = peers.into_iter().map(|(_, connection)| connection).collect();
+        let several = if wanted.size >= LARGE_BYTES { holders.min(MAX_SOURCES) } else { 0 };
+        let (at_once, in_turn) = connections.split_at(several);
         let mut last = None;
-        for (_, connection) in peers {
-            match self.fetch_from(&connection, wanted).await {
+        for sources in at_once.chunks(MAX_SOURCES).chain(in_turn.chunks(1)) {
+            match self.fetch_from(sources, wanted).await {
                 // The lease is let go when the grant is there.
                 Ok(_lease) => return Ok((shared.surroundings.grant)(wanted.hash).await?),
                 // The next peer's bytes would meet the same disk.
                 Err(FetchError::Store(error)) => return Err(NotFetched::Store(Arc::new(error))),
                 Err(error) => {
-                    log(&error);
+                    error.log();
                     last = Some(Arc::new(error));
                 }
             }
@@ -341,7 +376,20 @@ impl Fetcher {
         })
     }
 
-    async fn fetch_from(&self, from: &Connection, wanted: &Wanted) -> Result<Lease, FetchError> {
+    /// Returns once a blob that is under way was given up.
+    async fn given_up(&self, blob: &BlobHash) {
+        let mut told = self.shared.given_up.subscribe();
+        while !self.queue().is_given_up(blob) {
+            // Never an error: this holds the other end, too.
+            let _ = told.changed().await;
+        }
+    }
+
+    async fn fetch_from(
+        &self,
+        sources: &[Connection],
+        wanted: &Wanted,
+    ) -> Result<Lease, FetchError> {
         let (shared, hash) = (&self.shared, wanted.hash);
         let workspace = (shared.surroundings.workspace)();
         let fetcher = self.clone();
@@ -351,7 +399,7 @@ impl Fetcher {
                 fetcher.shared.progress.send_replace(queue.progress());
             }
         };
-        shared.blobs.fetch(from, &workspace, wanted, advance).await
+        shared.blobs.fetch(sources, &workspace, wanted, advance).await
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Reply>> {
@@ -369,16 +417,6 @@ impl Fetcher {
 
 fn warn(error: &BlobError) {
     tracing::warn!(error = error as &dyn std::error::Error, "the ledger of blobs failed");
-}
-
-fn log(error: &FetchError) {
-    let cause = error as &dyn std::error::Error;
-    match error {
-        FetchError::NotHere { .. } | FetchError::Interrupted { .. } => {
-            tracing::debug!(error = cause, "blob not fetched");
-        }
-        _ => tracing::warn!(error = cause, "blob not fetched"),
-    }
 }
 
 async fn until(due: Option<Instant>) {
@@ -402,7 +440,7 @@ mod tests {
 
     use super::*;
     use crate::blobs::serve::device_at;
-    use crate::blobs::testing::{Link, WORKSPACE, granting, noise, store};
+    use crate::blobs::testing::{Link, WORKSPACE, granting, noise, sends, store};
     use crate::blobs::{Gate, Provider};
 
     /// A device that fetches, with the peers that a test gives it.
@@ -530,6 +568,48 @@ mod tests {
         bob.connect(&with);
         bob.everything_fetched().await;
         assert!(bob.blobs.has(&wanted.hash).expect("looks"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_large_blob_comes_from_all_that_said_that_they_hold_it() {
+        let (_a, there, all) = uploads(&[40_000_000]).await;
+        there.ledger().gained(&WORKSPACE, &[all[0].hash]).expect("notes it");
+        let provider = Provider::new(there, granting([all[0].hash]));
+        let links = [Link::serving(provider.clone()).await, Link::serving(provider).await];
+        let bob = Device::new(BlobPolicy::None);
+        links.iter().for_each(|link| bob.connect(link));
+        let mut heard = bob.fetcher.heard();
+        while bob.fetcher.holders(&all[0].hash).len() < 2 {
+            heard.changed().await.expect("the fetcher lives");
+        }
+        bob.fetcher.fetch_now(all[0]).await.expect("both have it");
+        for link in links {
+            let received = link.asker.stats().udp_rx.bytes;
+            assert!(received > 4_000_000, "{received} bytes came from one of the two");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_given_up_while_it_comes_comes_no_further() {
+        let (_a, _, all) = uploads(&[30_000_000]).await;
+        let (link, bytes) = (Link::bare().await, noise(30_000_000));
+        let sending = tokio::spawn(sends(link.provider.clone(), bytes.clone(), bytes, 3_000_000));
+        let bob = Device::new(BlobPolicy::All);
+        bob.connect(&link);
+        let mut progress = bob.fetcher.progress();
+        bob.fetcher.offer(all[0]).expect("there is room");
+        let giving_up = async {
+            let begun = progress.wait_for(|progress| progress.bytes_done > 1_000_000).await;
+            drop(begun.expect("the fetcher lives"));
+            bob.fetcher.give_up(&[all[0].hash]);
+        };
+        let (fetched, ()) = tokio::join!(bob.fetcher.fetch_now(all[0]), giving_up);
+        assert!(matches!(fetched, Err(NotFetched::GivenUp { .. })), "{fetched:?}");
+        bob.everything_fetched().await;
+        assert!(bob.fetcher.under_way().is_empty());
+        assert!(!bob.blobs.has(&all[0].hash).expect("looks"));
+        assert!(bob.granted.lock().expect("unpoisoned").is_empty());
+        sending.abort();
     }
 
     #[tokio::test]

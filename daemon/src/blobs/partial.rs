@@ -1,19 +1,22 @@
-//! A blob that is arriving from a peer, in order, each group verified before it is written.
+//! A blob that is arriving, in parts that grow, each group verified before it is written.
 //!
-//! Invariants: what is in the data file is verified; its length is how much there is. What an
-//! earlier attempt left is not trusted but verified again, because after a power cut a file may be
-//! as long as it should be and full of zeros.
+//! Invariants: the hash tree is written before the groups under it, so that what has arrived is
+//! what the tree vouches for, wherever it lies: no other record is kept. What an earlier attempt
+//! left is not trusted but verified again, because after a power cut a file may be as long as it
+//! should be and full of zeros. Nobody collects the blob meanwhile.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bao_tree::io::outboard::PostOrderOutboard;
 use bao_tree::io::sync::{OutboardMut, WriteAt, valid_ranges};
 use bao_tree::io::{Leaf, Parent};
-use bao_tree::{BaoTree, ChunkNum, ChunkRanges};
+use bao_tree::{BaoTree, ChunkRanges};
 use runmesh_core::ids::BlobHash;
 
+use super::leases::Lease;
 use super::protocol::MAX_BLOB_BYTES;
 use super::store::Staged;
 use super::tree::tree_of;
@@ -28,7 +31,10 @@ pub(super) struct Partial {
     data: File,
     /// None if the blob has one group only.
     outboard: Option<PostOrderOutboard<File>>,
+    /// What was missing when it was opened.
+    missing: Vec<Range<u64>>,
     verified_bytes: u64,
+    _lease: Lease,
 }
 
 impl Partial {
@@ -37,6 +43,7 @@ impl Partial {
         if size > MAX_BLOB_BYTES {
             return Err(BlobError::TooLarge { size, limit: MAX_BLOB_BYTES });
         }
+        let _lease = blobs.lease(hash);
         let tree = tree_of(size);
         let (data_path, outboard_path) = paths(&blobs, &hash);
         let data = open(&data_path)?;
@@ -55,7 +62,10 @@ impl Partial {
             let root = blake3::Hash::from_bytes(*hash.as_bytes());
             outboard = Some(PostOrderOutboard { root, tree, data: nodes });
         }
-        let mut partial = Self { blobs, hash, tree, data, outboard, verified_bytes: 0 };
+        let missing = Vec::new();
+        let verified_bytes = 0;
+        let mut partial =
+            Self { blobs, hash, tree, data, outboard, missing, verified_bytes, _lease };
         partial
             .verify_what_is_here()
             .map_err(|source| BlobError::io("read", &data_path, source))?;
@@ -68,6 +78,11 @@ impl Partial {
         self.verified_bytes
     }
 
+    /// What is not here, at the time of opening. A blob of no bytes lacks its proof.
+    pub(super) fn missing(&self) -> Vec<Range<u64>> {
+        self.missing.clone()
+    }
+
     /// Adds an inner node of the tree, which the caller has verified.
     pub(super) fn add_node(&mut self, parent: &Parent) -> Result<(), BlobError> {
         let saved = match &mut self.outboard {
@@ -77,9 +92,8 @@ impl Partial {
         saved.map_err(|source| self.write_failed(source))
     }
 
-    /// Adds the group that follows, which the caller has verified.
+    /// Adds a group that was missing, which the caller has verified.
     pub(super) fn add_group(&mut self, leaf: &Leaf) -> Result<(), BlobError> {
-        debug_assert_eq!(leaf.offset, self.verified_bytes, "groups arrive in order");
         self.data
             .write_all_at(leaf.offset, &leaf.data)
             .map_err(|source| self.write_failed(source))?;
@@ -89,7 +103,7 @@ impl Partial {
 
     /// Gives the blob its name. When this returns, it is durable.
     pub(super) fn finish(self) -> Result<(), BlobError> {
-        debug_assert_eq!(self.verified_bytes, self.tree.size(), "the caller saw the end");
+        debug_assert_eq!(self.verified_bytes, self.tree.size(), "the caller added everything");
         let (data, nodes) = paths(&self.blobs, &self.hash);
         let outboard = self.outboard.as_ref();
         self.blobs.publish(
@@ -103,22 +117,27 @@ impl Partial {
         Ok(())
     }
 
-    /// Sets `verified_bytes` to the longest start of the data that the root hash vouches for.
+    /// Finds out what of the data the root hash vouches for, and what is missing.
     fn verify_what_is_here(&mut self) -> io::Result<()> {
+        let size = self.tree.size();
+        let mut end = 0;
         if let Some(outboard) = &self.outboard
             && self.data.metadata()?.len() > 0
         {
-            let mut end = ChunkNum(0);
             for range in valid_ranges(outboard, &self.data, &ChunkRanges::all()) {
                 let range = range?;
-                if range.start != end {
-                    break;
+                let start = range.start.to_bytes();
+                if start > end {
+                    self.missing.push(end..start);
                 }
-                end = range.end;
+                end = range.end.to_bytes().min(size);
+                self.verified_bytes += end - start;
             }
-            self.verified_bytes = end.to_bytes().min(self.tree.size());
         }
-        self.data.set_len(self.verified_bytes)
+        if end < size || size == 0 {
+            self.missing.push(end..size);
+        }
+        self.data.set_len(end)
     }
 
     /// Fails early, and cheaply each time, instead of after gigabytes.
@@ -160,6 +179,14 @@ fn open(path: &Path) -> Result<File, BlobError> {
     let mut options = OpenOptions::new();
     let opened = options.read(true).write(true).create(true).truncate(false).open(path);
     opened.map_err(|source| BlobError::io("open", path, source))
+}
+
+impl Blobs {
+    /// Removes what a broken fetch left of a blob. The caller sees to it that nobody fetches it
+    /// meanwhile: see [`Blobs::collection`].
+    pub(crate) fn remove_partial(&self, hash: &BlobHash) {
+        remove_files(self, hash);
+    }
 }
 
 fn remove_files(blobs: &Blobs, hash: &BlobHash) {

@@ -55,6 +55,8 @@ struct Want<Reply> {
     wanted: Wanted,
     /// Whether to try again after a failure, or only somebody waits for it now.
     is_lasting: bool,
+    /// Whether it is to be forgotten although it is under way.
+    is_given_up: bool,
     failures: u32,
     verified_bytes: u64,
     place: Place,
@@ -172,6 +174,7 @@ impl<Reply> Queue<Reply> {
     pub(super) fn failed(&mut self, hash: &BlobHash, now: Instant) -> Vec<Reply> {
         let Some(want) = self.wants.get_mut(hash) else { return Vec::new() };
         let waiting = std::mem::take(&mut want.waiting);
+        want.is_given_up = false;
         if !want.is_lasting {
             self.forget(hash);
             return waiting;
@@ -189,6 +192,26 @@ impl<Reply> Queue<Reply> {
             self.make_ready(hash);
             self.wants.get_mut(&hash).expect("what is put off is wanted").failures = 0;
         }
+    }
+
+    /// Forgets a blob, or has it forgotten once whoever fetches it has stopped; returns who waits.
+    pub(super) fn give_up(&mut self, hash: &BlobHash) -> Vec<Reply> {
+        let Some(want) = self.wants.get_mut(hash) else { return Vec::new() };
+        match want.place {
+            Place::UnderWay => {
+                (want.is_lasting, want.is_given_up) = (false, true);
+                return std::mem::take(&mut want.waiting);
+            }
+            Place::Urgent => self.urgent.retain(|held| held != hash),
+            Place::Ready => self.ready.retain(|held| held != hash),
+            Place::Later(due) => drop(self.later.remove(&(due, *hash))),
+        }
+        self.forget(hash)
+    }
+
+    /// Whether a blob was given up while it was under way.
+    pub(super) fn is_given_up(&self, hash: &BlobHash) -> bool {
+        self.wants.get(hash).is_some_and(|want| want.is_given_up)
     }
 
     /// Forgets everything that is not under way; returns who waits for it.
@@ -211,8 +234,15 @@ impl<Reply> Queue<Reply> {
         }
         self.progress.queued += 1;
         self.progress.bytes_total = self.progress.bytes_total.saturating_add(wanted.size);
-        let want =
-            Want { wanted, is_lasting, failures: 0, verified_bytes: 0, place, waiting: Vec::new() };
+        let want = Want {
+            wanted,
+            is_lasting,
+            is_given_up: false,
+            failures: 0,
+            verified_bytes: 0,
+            place,
+            waiting: Vec::new(),
+        };
         self.wants.insert(wanted.hash, want);
     }
 
@@ -319,6 +349,28 @@ mod tests {
         assert_eq!(queue.progress(), all);
         queue.add(wanted(2, 5));
         assert_eq!(queue.progress(), Progress { queued: 1, bytes_done: 0, bytes_total: 5 });
+    }
+
+    #[test]
+    fn what_is_given_up_is_forgotten_wherever_it_stands() {
+        let (mut queue, now) = (Queue::new(), Instant::now());
+        for number in [1, 2, 3] {
+            queue.add(wanted(number, 10));
+        }
+        queue.add_urgent(wanted(4, 10), "dan");
+        assert_eq!(queue.next(now), Some(wanted(4, 10)));
+        assert_eq!(queue.next(now), Some(wanted(1, 10)));
+        queue.failed(&wanted(1, 10).hash, now);
+        for number in [1, 2] {
+            assert!(queue.give_up(&wanted(number, 10).hash).is_empty());
+        }
+        assert_eq!(queue.give_up(&wanted(4, 10).hash), ["dan"]);
+        assert!(queue.is_given_up(&wanted(4, 10).hash), "it is under way still");
+        assert!(queue.failed(&wanted(4, 10).hash, now).is_empty());
+        assert!(!queue.is_given_up(&wanted(4, 10).hash));
+        assert_eq!((queue.progress().queued, queue.next_due()), (1, None));
+        assert_eq!(numbers(&mut queue, now), [3]);
+        assert!(queue.give_up(&wanted(9, 10).hash).is_empty(), "nobody wants that");
     }
 
     #[test]

@@ -218,3 +218,71 @@ async fn a_purge_frees_files_everywhere_but_those_that_others_have() {
     ann.down().await;
     bob.down().await;
 }
+
+/// Has a run purged and its files freed on a device, which holds or fetches some.
+async fn purge_and_free(ann: &Device, bob: &Device, run: RunId) {
+    let deleted = Action::SetRunDeleted { id: run, deleted: true };
+    ann.app.workspace.act(deleted).await.unwrap();
+    let document = DocumentId::run(run);
+    ann.app.workspace.declare(vec![ActKind::Purge { document }]).await.unwrap();
+    assert!(bob.synced().await);
+    assert!(!bob.has(run));
+    // What is being taken in is left for the next time.
+    while !bob.app.workspace.snapshot().unwrap().purged_blobs().unwrap().is_empty() {
+        free_purged(&bob.app).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+fn assert_nothing_of(bob: &Device, blob: BlobHash) {
+    assert!(!bob.app.blobs.has(&blob).unwrap());
+    assert_eq!(bob.app.blobs.partials(), 0);
+    assert!(bob.app.fetcher.under_way().is_empty());
+    assert_eq!(bob.app.fetcher.progress().borrow().queued, 0);
+    assert!(!bob.app.workspace.snapshot().unwrap().is_granted(&blob).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_coming_while_its_run_is_purged_leaves_nothing() {
+    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let run = ann.run(1).await;
+    let bytes: Vec<u8> = (0..30_000_000_u32).map(|at| ((at / 7) ^ (at >> 9)) as u8).collect();
+    ann.put(run, "large.bin", &bytes).await;
+    let blob = hash(&bytes);
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    let wanted = Wanted { hash: blob, size: bytes.len() as u64, uploaded_by: None };
+    let mut progress = bob.app.fetcher.progress();
+    let purging = async {
+        progress.wait_for(|progress| progress.bytes_done > 0).await.unwrap();
+        purge_and_free(&ann, &bob, run).await;
+    };
+    // Whether it was faster than the purge or was given up: nothing of it stays.
+    let (_, ()) = tokio::join!(bob.app.fetcher.fetch_now(wanted), purging);
+    assert_nothing_of(&bob, blob);
+    ann.down().await;
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_came_in_part_before_its_run_was_purged_leaves_nothing() {
+    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let run = ann.run(1).await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| ((at / 7) ^ (at >> 9)) as u8).collect();
+    ann.put(run, "large.bin", &bytes).await;
+    let blob = hash(&bytes);
+    ann.app.blobs.damage(&blob, 2_000_000);
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    // It is to be tried again and again.
+    bob.pin(run, "");
+    let wanted = Wanted { hash: blob, size: bytes.len() as u64, uploaded_by: None };
+    bob.app.fetcher.fetch_now(wanted).await.unwrap_err();
+    assert!(bob.app.blobs.partials() > 0);
+    purge_and_free(&ann, &bob, run).await;
+    assert_nothing_of(&bob, blob);
+    ann.down().await;
+    bob.down().await;
+}

@@ -158,10 +158,14 @@ async fn a_member_of_one_workspace_gets_no_blob_of_another_by_its_hash() {
     let (_, connection) = peers.remove(0);
     let (here, there) = (lab.workspace.id(), ann.app("ann").workspace.id());
     for workspace in [here, there] {
-        let asked = lab.blobs.fetch(&connection, &workspace, &wanted(secret), |_| {}).await;
+        let asked = lab
+            .blobs
+            .fetch(std::slice::from_ref(&connection), &workspace, &wanted(secret), |_| {})
+            .await;
         assert!(matches!(asked, Err(FetchError::NotHere { .. })), "{asked:?}");
     }
-    let asked = lab.blobs.fetch(&connection, &there, &wanted(shared), |_| {}).await;
+    let asked =
+        lab.blobs.fetch(std::slice::from_ref(&connection), &there, &wanted(shared), |_| {}).await;
     assert!(matches!(asked, Err(FetchError::NotHere { .. })), "{asked:?}");
     lab.fetcher.fetch_now(wanted(shared)).await.expect("it is of this workspace");
     assert!(!lab.blobs.has(&secret).expect("looks"));
