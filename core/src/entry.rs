@@ -80,6 +80,14 @@ impl Header {
     pub fn hash(&self) -> EntryHash {
         EntryHash::new(blake3::hash(&self.to_bytes()).into())
     }
+
+    /// Checks that its device signed it.
+    pub(crate) fn verify(&self, signature: &Signature) -> Result<(), EntryError> {
+        let (journal, number) = (self.journal, self.number);
+        let refuse = || EntryError::BadSignature { journal, number };
+        let key = VerifyingKey::from_bytes(journal.device.as_bytes()).map_err(|_| refuse())?;
+        key.verify_strict(&self.to_bytes(), signature).map_err(|_| refuse())
+    }
 }
 
 /// Why bytes are not the next entry of a journal.
@@ -195,6 +203,16 @@ impl UnverifiedEntry {
         self.number
     }
 
+    /// The signature that it says its device made.
+    pub(crate) const fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+
+    /// How many bytes its body had when it was signed.
+    pub(crate) const fn body_bytes(&self) -> u32 {
+        self.body_bytes
+    }
+
     /// Its operations, whose signature has not been checked: for entries of the own store, which
     /// were verified when they came.
     pub(crate) fn operations(&self) -> &[Operation] {
@@ -282,11 +300,7 @@ impl Entry {
     }
 
     fn check(&self, signature: &[u8; 64]) -> Result<(), EntryError> {
-        let Header { journal, number, .. } = self.header;
-        let refuse = || EntryError::BadSignature { journal, number };
-        let key = VerifyingKey::from_bytes(journal.device.as_bytes()).map_err(|_| refuse())?;
-        let signature = Signature::from_bytes(signature);
-        key.verify_strict(&self.header.to_bytes(), &signature).map_err(|_| refuse())
+        self.header.verify(&Signature::from_bytes(signature))
     }
 
     /// What was signed.

@@ -9,6 +9,7 @@ pub mod api;
 pub mod artifact;
 pub mod audit;
 pub mod bundle;
+pub mod carried;
 pub mod clock;
 pub mod codec;
 pub mod conflicts;

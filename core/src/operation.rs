@@ -34,6 +34,8 @@ pub enum OperationKind {
     // 5 Object and 6 Purge are spoken for; see docs/data.md.
     /// A part of a trace.
     Trace = 7,
+    /// A change of another device, with the proof that it signed it.
+    Carried = 8,
 }
 
 impl OperationKind {
@@ -45,6 +47,7 @@ impl OperationKind {
             3 => Some(Self::Artifact),
             4 => Some(Self::Act),
             7 => Some(Self::Trace),
+            8 => Some(Self::Carried),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::act::{Act, ActKind};
 use crate::artifact::ArtifactContent;
+use crate::carried::Carried;
 use crate::conflicts::name_of;
 use crate::document::{self, Container, Put, Scalar};
 use crate::ids::{DeviceId, DocumentId, DocumentKind};
@@ -95,6 +96,7 @@ impl<'s> Words<'s> {
             Some(OperationKind::Artifact) => Ok(Said::one(artifact(content))),
             Some(OperationKind::Act) => Ok(Said::one(self.act(content))),
             Some(OperationKind::Trace) => Ok(Said::one(trace(content))),
+            Some(OperationKind::Carried) => self.carried(document, content),
             _ => Ok(Said::one(format!("an operation of kind {kind}, which is not known here"))),
         }
     }
@@ -126,6 +128,18 @@ impl<'s> Words<'s> {
         }
         if said.parts.is_empty() {
             said.parts.push("noted when it was changed".to_owned());
+        }
+        Ok(said)
+    }
+
+    fn carried(&mut self, document: &DocumentId, content: &[u8]) -> Result<Said, StoreError> {
+        let Ok(carried) = Carried::decode(content) else {
+            return Ok(Said::one("a carried change that cannot be read"));
+        };
+        let mut said = self.change(document, carried.change().1)?;
+        if let Some(first) = said.parts.first_mut() {
+            let device = self.device(&carried.device());
+            *first = format!("carried over what others built on, by device {device}: {first}");
         }
         Ok(said)
     }

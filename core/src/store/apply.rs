@@ -14,10 +14,12 @@ use super::journals::Journals;
 use super::tables::{ACTS, CONTESTED, DOCUMENTS, WAITING};
 use crate::act::Act;
 use crate::artifact::ArtifactContent;
+use crate::carried::{Carried, MAX_CARRIED};
 use crate::clock::Clock;
 use crate::codec::DecodeError;
 use crate::document::{self, ChangeError, DocumentState, ParsedChange};
-use crate::ids::{BlobHash, ChangeHash, DeviceId, DocumentId, DocumentKind};
+use crate::entry::EntryError;
+use crate::ids::{BlobHash, ChangeHash, DeviceId, DocumentId, DocumentKind, WorkspaceId};
 use crate::index::fields;
 use crate::operation::{Operation, OperationKind};
 use crate::series::{self, SeriesPoints};
@@ -56,10 +58,41 @@ pub enum OperationError {
     /// It is about a thing that operations of its kind are not about.
     #[error("an operation is about the wrong kind of document")]
     WrongDocument,
+    /// It carries what the device that is named did not sign.
+    #[error("a carried change is not what its device signed")]
+    NotSigned(#[source] Box<EntryError>),
+    /// Its entry carries too many changes.
+    #[error("an entry carries more than {MAX_CARRIED} changes")]
+    TooManyCarried,
 }
 
 /// Checks an operation in an entry of `device`.
-pub(super) fn check(device: DeviceId, operation: &Operation) -> Result<Checked, OperationError> {
+pub(super) fn check(
+    workspace: WorkspaceId,
+    device: DeviceId,
+    operation: &Operation,
+) -> Result<Checked, OperationError> {
+    if let Operation::Whole { kind, content, .. } = operation
+        && *kind == OperationKind::Carried as u8
+    {
+        Carried::decode(content)?
+            .verify(workspace)
+            .map_err(|error| OperationError::NotSigned(Box::new(error)))?;
+    }
+    read(device, operation)
+}
+
+/// Checks that an entry's operations do not carry too many changes.
+pub(super) fn check_carried(operations: &[Operation]) -> Result<(), OperationError> {
+    let carries = |operation: &&Operation| matches!(operation, Operation::Whole { kind, .. } if *kind == OperationKind::Carried as u8);
+    match operations.iter().filter(carries).count() {
+        0..=MAX_CARRIED => Ok(()),
+        _ => Err(OperationError::TooManyCarried),
+    }
+}
+
+/// Reads an operation in an entry of `device` that was checked when it came.
+pub(super) fn read(device: DeviceId, operation: &Operation) -> Result<Checked, OperationError> {
     let Operation::Whole { kind, document, content, .. } = operation else {
         return Ok(Checked::Opaque);
     };
@@ -87,6 +120,16 @@ pub(super) fn check(device: DeviceId, operation: &Operation) -> Result<Checked, 
                 return Err(OperationError::WrongDocument);
             }
             Ok(Checked::Trace(Box::new(part)))
+        }
+        Some(OperationKind::Carried) => {
+            let carried = Carried::decode(content)?;
+            let (about, content) = carried.change();
+            if about != document {
+                return Err(OperationError::WrongDocument);
+            }
+            let Some(kind) = document.kind() else { return Ok(Checked::Opaque) };
+            let change = ParsedChange::parse(kind, carried.device(), content)?;
+            Ok(Checked::Change { document, change })
         }
         None => Ok(Checked::Opaque),
     }
@@ -215,7 +258,7 @@ impl<'txn> Applier<'txn> {
             let entry = journals.read(*journal, journal_number, entry_number)?;
             let operation = entry.as_ref().and_then(|entry| entry.operations().get(at as usize));
             if let Some(Ok(checked @ Checked::Change { .. })) =
-                operation.map(|operation| check(journal.device, operation))
+                operation.map(|operation| read(journal.device, operation))
             {
                 self.add((journal_number, entry_number, at), Clock::default(), checked)?;
             }

@@ -37,6 +37,7 @@ impl Store {
             }
         }
         self.purge(now)?;
+        self.carry_what_was_built_on(now)?;
         Ok(news)
     }
 
@@ -65,6 +66,7 @@ impl Store {
         }
         self.derive_anew(&txn)?;
         txn.commit()?;
+        self.beyond = None;
         self.membership = Arc::new(self.reader().snapshot()?.membership()?);
         Ok(())
     }
@@ -95,6 +97,7 @@ impl Store {
         if entries.is_empty() {
             return Ok(Ingested::default());
         }
+        self.beyond = None;
         self.ingest_only(now, &entries)
     }
 }

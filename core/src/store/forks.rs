@@ -175,7 +175,7 @@ impl Store {
         let number = journals.push(&again)?;
         for (at, operation) in again.operations().iter().enumerate() {
             // What was good when it was first written is good now.
-            if let Ok(checked) = apply::check(journal.device, operation) {
+            if let Ok(checked) = apply::check(workspace, journal.device, operation) {
                 applier.add((number, tip.count, at as u32), clock, checked)?;
             }
         }

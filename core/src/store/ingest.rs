@@ -68,6 +68,8 @@ impl Store {
             let again = self.settle(now)?;
             ingested.entries += again.entries;
             ingested.blobs.extend(again.blobs);
+        } else if ingested.entries > 0 {
+            self.carry_what_was_built_on(now)?;
         }
         Ok(ingested)
     }
@@ -154,8 +156,9 @@ impl Store {
         if entry.header().previous != tip.hash {
             return Err(EntryError::BrokenChain { journal, number }.into());
         }
-        let check = |operation| apply::check(journal.device, operation);
-        let checked = entry.operations().iter().map(check).collect::<Result<Vec<_>, _>>();
+        let check = |operation| apply::check(self.identity.workspace, journal.device, operation);
+        let checked = apply::check_carried(entry.operations())
+            .and_then(|()| entry.operations().iter().map(check).collect::<Result<Vec<_>, _>>());
         let checked = checked.map_err(|source| Fault::Operation { journal, number, source })?;
         let new_acts: Vec<PlacedAct> = acts_of(entry, &checked).collect();
         let then = if new_acts.is_empty() {

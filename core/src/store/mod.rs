@@ -8,6 +8,7 @@ mod adopt;
 mod apply;
 mod backup;
 mod batch;
+mod built_on;
 mod contested;
 mod cuts;
 mod error;
@@ -33,6 +34,7 @@ use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransact
 
 pub use self::apply::OperationError;
 pub use self::backup::GoesOn;
+use self::built_on::Beyond;
 pub use self::error::StoreError;
 pub use self::forks::{CarriedOver, ForkedLine, MAX_LINES};
 pub use self::ingest::{Fault, Ingested, MAX_WAITING};
@@ -108,6 +110,8 @@ pub struct Store {
     pending: Vec<TimedEdit>,
     salts_made: u64,
     membership: Arc<Membership>,
+    /// The changes that were set aside, once somebody asked for them.
+    beyond: Option<Beyond>,
 }
 
 /// Gives snapshots of a store to any number of readers.
@@ -192,6 +196,7 @@ impl Store {
             pending,
             salts_made: 0,
             membership,
+            beyond: None,
         };
         if outdated {
             store.rebuild()?;

@@ -57,7 +57,9 @@ impl Store {
             }
         }
         self.derive_anew(&txn)?;
-        Ok(txn.commit()?)
+        txn.commit()?;
+        self.beyond = None;
+        Ok(())
     }
 
     fn to_purge(&self) -> Result<BTreeSet<DocumentId>, StoreError> {

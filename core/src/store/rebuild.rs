@@ -30,6 +30,7 @@ impl Store {
         tables::drop_derived(txn)?;
         tables::create_all(txn)?;
         run_changes::note_all(txn)?;
+        let workspace = self.identity.workspace;
         let journals = Journals::open(txn)?;
         let mut applier = Applier::open(txn)?;
         let mut applied = 0;
@@ -39,7 +40,7 @@ impl Store {
                 let entry = entry.ok_or(StoreError::NotOurs("an entry is missing"))?;
                 for (at, operation) in entry.operations().iter().enumerate() {
                     // It was good when it was stored; a newer version may understand more.
-                    if let Ok(checked) = apply::check(journal.device, operation) {
+                    if let Ok(checked) = apply::check(workspace, journal.device, operation) {
                         applier.add((number, entry_number, at as u32), entry.clock(), checked)?;
                     }
                 }

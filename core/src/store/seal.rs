@@ -227,7 +227,7 @@ impl Store {
         Ok(operations)
     }
 
-    fn operation(
+    pub(super) fn operation(
         &mut self,
         kind: OperationKind,
         document: DocumentId,
@@ -299,7 +299,7 @@ fn split_points(all: Vec<SeriesPoints>) -> Vec<Vec<SeriesPoints>> {
 }
 
 /// Splits operations into bodies of entries.
-fn split_bodies(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+pub(super) fn split_bodies(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
     let mut bodies: Vec<Vec<Operation>> = Vec::new();
     let mut bytes = 0;
     for operation in operations {

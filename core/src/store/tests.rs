@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod built_on;
 mod conflicts;
 mod evaluation;
 mod forks;
@@ -18,6 +19,7 @@ use crate::act::{Cuts, Role, workspace_id};
 use crate::action::{
     Action, ExperimentChange, LogBatch, NewRun, NewSemver, NewVersion, Outcome, Refusal, RunChange,
 };
+use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::document::{Container, DocumentEdit};
 use crate::entry::{UnverifiedEntry, verify_chain};
