@@ -8,6 +8,7 @@ mod evaluation;
 mod forks;
 mod logged_models;
 mod models;
+mod newer;
 mod purge;
 
 use std::collections::BTreeMap;
