@@ -26,6 +26,7 @@ fn simulate(seed: u64) -> Simulation {
 fn simulate_all(seeds: std::ops::Range<u64>) {
     let (mut lost, mut repeated, mut cuts, mut crashes) = (0, 0, 0, 0);
     let (mut acknowledged, mut purged) = (0, 0);
+    let (mut restricted, mut rewound, mut misdeeds, mut carried) = (0, 0, 0, 0);
     for seed in seeds {
         let tally = simulate(seed).tally;
         lost += tally.lost;
@@ -34,10 +35,16 @@ fn simulate_all(seeds: std::ops::Range<u64>) {
         crashes += tally.crashes;
         acknowledged += tally.acknowledged;
         purged += tally.purged;
+        restricted += tally.restricted;
+        rewound += tally.rewound;
+        carried += tally.carried;
+        misdeeds += tally.misdeeds;
     }
     eprintln!(
-        "{acknowledged} acknowledged, {purged} purged, {lost} lost, {repeated} repeated, {cuts} cuts, {crashes} crashes"
+        "{acknowledged} acknowledged, {purged} purged, {lost} lost, {repeated} repeated, {cuts} cuts, \
+         {crashes} crashes, {restricted} removed or demoted, {carried} changes carried, {rewound} put back, {misdeeds} misdeeds"
     );
+    assert!(restricted.min(rewound).min(carried) > 4 && misdeeds > 50);
     assert!(lost.min(repeated).min(cuts).min(crashes).min(purged) > 50 && acknowledged > 5000);
 }
 

@@ -53,7 +53,13 @@ impl Acknowledged {
 
     /// Panics unless a device holds it.
     pub(super) fn check(&self, snapshot: &Snapshot, device: usize) {
-        let held = match self {
+        let held = self.is_held(snapshot);
+        assert!(held, "device {device} lacks what was acknowledged: {self:?}");
+    }
+
+    /// Whether a device holds it.
+    pub(super) fn is_held(&self, snapshot: &Snapshot) -> bool {
+        match self {
             Self::Run(run) => snapshot.run(run).expect("reading does not fail").is_some(),
             Self::Point { run, key, point } => {
                 let history = snapshot.history(run, key).expect("reading does not fail");
@@ -71,8 +77,7 @@ impl Acknowledged {
                 let spans = snapshot.spans(trace).expect("reading does not fail");
                 spans.iter().any(|held| held.id == *span)
             }
-        };
-        assert!(held, "device {device} lacks what was acknowledged: {self:?}");
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use runmesh_core::act::{ActKind, Role, workspace_id};
+use runmesh_core::act::{ActKind, Cuts, Role, workspace_id};
 use runmesh_core::action::{Action, Outcome, Refusal};
-use runmesh_core::clock::UnixMillis;
+use runmesh_core::clock::{Clock, UnixMillis};
 use runmesh_core::disk::Disk;
 use runmesh_core::entry::{Entry, UnverifiedEntry, verify_chain};
 use runmesh_core::ids::{DeviceId, DocumentId, Incarnation, JournalId, RunId, WorkspaceId};
+use runmesh_core::operation::{Operation, OperationKind};
 use runmesh_core::store::{
     Birth, Chain, Fault, Files, RoundEnd, Snapshot, Start, Store, StoreError,
 };
@@ -43,6 +44,8 @@ pub(super) struct Device {
     starts: u8,
     database: Disk,
     log: Disk,
+    /// What its disks held at some time, as a backup of the whole machine has it.
+    saved: Option<(Disk, Disk)>,
     store: Option<Store>,
 }
 
@@ -92,6 +95,7 @@ impl Device {
             starts: 0,
             database: Disk::new(),
             log: Disk::new(),
+            saved: None,
             store: None,
         }
     }
@@ -124,6 +128,19 @@ impl Device {
         self.log = self.log.after_power_loss();
     }
 
+    /// Keeps what its disks hold now.
+    pub(super) fn save(&mut self) {
+        self.saved = Some((self.database.after_power_loss(), self.log.after_power_loss()));
+    }
+
+    /// Puts back what its disks held when they were saved, if they were.
+    pub(super) fn rewind(&mut self) -> bool {
+        let Some((database, log)) = self.saved.take() else { return false };
+        self.store = None;
+        (self.database, self.log) = (database, log);
+        true
+    }
+
     /// Lets one of its disks fail after some more operations.
     pub(super) fn fail_after(&self, operations: u64) {
         let disk = if operations.is_multiple_of(2) { &self.database } else { &self.log };
@@ -149,6 +166,24 @@ impl Device {
 
     pub(super) const fn workspace(&self) -> WorkspaceId {
         self.birth.workspace
+    }
+
+    /// Signs what no store would write: an entry that follows what a peer holds of this device's
+    /// journal, or of what it says is another's.
+    pub(super) fn forge(
+        &self,
+        journal: JournalId,
+        tip: &Tip,
+        clock: Clock,
+        operations: Vec<Operation>,
+    ) -> Vec<u8> {
+        let entry = Entry::sign(&self.key, self.workspace(), journal, tip, clock, operations);
+        entry.stored().to_vec()
+    }
+
+    /// The journal that it writes now.
+    pub(super) fn writes(&self) -> JournalId {
+        self.store.as_ref().expect("the device is up").journal()
     }
 
     fn journal(&self) -> JournalId {
@@ -233,6 +268,28 @@ impl Device {
         Ok(faults)
     }
 
+    /// Whether another device is a member here, as far as is known.
+    pub(super) fn knows(&self, other: &Self) -> bool {
+        self.held().membership.role(&other.id()).is_some()
+    }
+
+    /// Has the founder remove a device, or let it only read.
+    pub(super) fn restrict(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceId,
+        removes: bool,
+    ) -> Result<(), Failed> {
+        let cuts = Cuts::new();
+        let act = if removes {
+            ActKind::Remove { device, cuts }
+        } else {
+            ActKind::SetRole { device, role: Role::Reader, cuts }
+        };
+        self.store().declare(now, vec![act])?;
+        Ok(())
+    }
+
     /// Has the founder say that a run is gone for good.
     pub(super) fn purge(&mut self, now: UnixMillis, run: RunId) -> Result<(), Failed> {
         let document = DocumentId::run(run);
@@ -263,6 +320,21 @@ impl Device {
             kept += runs_of.filter(|run| runs.contains(run)).count();
         }
         kept
+    }
+
+    /// How many changes of others this device carries in its journal.
+    pub(super) fn carries(&self) -> usize {
+        let rows = self.snapshot().entries(&self.writes(), 0, usize::MAX);
+        let rows = rows.expect("reading does not fail");
+        let entries = (0..).zip(&rows).map(|(number, row)| {
+            UnverifiedEntry::decode(self.writes(), number, row).expect("it was stored")
+        });
+        let (good, _) = verify_chain(self.workspace(), Tip::START, entries.collect(), 1);
+        let operations = good.iter().flat_map(Entry::operations);
+        let kinds = operations.map(|operation| match operation {
+            Operation::Whole { kind, .. } | Operation::Redacted { kind, .. } => *kind,
+        });
+        kinds.filter(|kind| *kind == OperationKind::Carried as u8).count()
     }
 
     /// Takes in what a peer holds of this device's own journal. Returns the last entry of it.

@@ -1,16 +1,20 @@
 //! A simulated network of devices, the same again from the same seed.
 //!
 //! Real stores on disks that lose power, and real sessions between them, over links that lose,
-//! repeat, reorder and delay messages and are cut and healed; devices crash at any write, restart
-//! and have wrong clocks; clients of all of them write to the same runs. Then the chaos ends, and
-//! [`Simulation::check`] holds every device to what was promised: all hold the same, what they show
-//! is what a rebuild shows, nothing that any of them acknowledged is missing, and nothing is kept of
-//! what was purged.
+//! repeat, reorder and delay messages and are cut and healed; devices crash at any write, restart,
+//! are put back from old backups, are removed and have wrong clocks; one may be a member with bad
+//! intent; clients of all of them write to the same runs. After every step some things must be so. Then
+//! the chaos ends, and [`Simulation::check`] holds every device to what was promised: all hold the
+//! same, what they show is what a rebuild shows, nothing that any of them acknowledged is missing,
+//! and nothing is kept of what was purged.
 
 mod clients;
 mod contents;
 mod device;
+mod mallory;
 mod meetings;
+mod promises;
+mod trouble;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -19,9 +23,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use runmesh_core::clock::UnixMillis;
 use runmesh_core::sync::{Batch, Ended, Input, Message, Output, Peering, Session};
+use runmesh_core::vector::VersionVector;
 
-use self::contents::Contents;
 use self::device::{Device, Failed};
+use self::mallory::Mallory;
 pub use self::meetings::Cost;
 
 /// When the simulation starts.
@@ -52,6 +57,14 @@ enum Event {
     Crash { device: usize, after: Option<u64> },
     /// A device starts.
     Start { device: usize },
+    /// The founder removes a device, or lets it only read.
+    Restrict { device: usize, removes: bool },
+    /// What a device's disks hold is kept.
+    Save { device: usize },
+    /// What they held then is put back.
+    Rewind { device: usize },
+    /// A member with bad intent does something.
+    Misbehave,
 }
 
 /// One side of a connection.
@@ -73,6 +86,16 @@ pub struct Simulation {
     devices: Vec<Device>,
     sides: BTreeMap<(usize, usize), Side>,
     told: VecDeque<(usize, usize, Input)>,
+    /// The device that is no writer any more.
+    restricted: Option<usize>,
+    /// The device that was put back to what it was before.
+    rewound: Option<usize>,
+    /// The member with bad intent.
+    mallory: Option<Mallory>,
+    /// The devices that the step changed.
+    touched: BTreeSet<usize>,
+    /// What each held after the last step that changed it.
+    seen: BTreeMap<usize, VersionVector>,
     /// What happened, for a test that wants to know that something did.
     pub tally: Tally,
 }
@@ -92,6 +115,14 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Runs that were purged.
     pub purged: u64,
+    /// Devices that were removed, or may only read.
+    pub restricted: u64,
+    /// Devices that were put back to what they were before.
+    pub rewound: u64,
+    /// Changes beyond cuts that others carry, because something was built on them.
+    pub carried: u64,
+    /// Times that a member with bad intent did something.
+    pub misdeeds: u64,
     /// Bytes of messages that were sent.
     pub bytes: u64,
 }
@@ -103,12 +134,18 @@ impl Simulation {
         let count = random.random_range(2..=5);
         let mut simulation = Self::with_devices(random, count);
         for number in 0..count {
-            // Clocks are up to two days off, which is more than any is believed.
-            let hours = [0, 0, 0, -48, 1, 30][simulation.random.random_range(0..6)];
+            // Some clocks are off by more than any is believed, or by a year.
+            let hours = [0, 0, 0, 0, -48, 1, 30, 8_766, -8_766];
+            let hours = hours[simulation.random.random_range(0..hours.len())];
             simulation.devices[number].skew_ms = hours * 3_600_000;
             let joins_after = if number == 0 { 0 } else { simulation.within(CHAOS_MS / 2) };
             simulation.after(joins_after, Event::Start { device: number });
         }
+        if count > 2 && simulation.random.random_bool(0.4) {
+            simulation.mallory = Some(Mallory::new(count - 1, &mut simulation.random));
+            simulation.after(CHAOS_MS / 4, Event::Misbehave);
+        }
+        simulation.plan_trouble();
         simulation
     }
 
@@ -125,6 +162,11 @@ impl Simulation {
             devices: device::founder_and_invited(count, START_MS),
             sides: BTreeMap::new(),
             told: VecDeque::new(),
+            restricted: None,
+            rewound: None,
+            mallory: None,
+            touched: BTreeSet::new(),
+            seen: BTreeMap::new(),
             tally: Tally::default(),
         }
     }
@@ -134,6 +176,11 @@ impl Simulation {
         while self.now < START_MS + CHAOS_MS && self.step() {}
         self.calm = true;
         for device in 0..self.devices.len() {
+            let vanishes = self.mallory.as_ref().is_some_and(Mallory::vanishes);
+            if vanishes && self.is_mallory(device) {
+                self.crash(device);
+                continue;
+            }
             self.devices[device].disks_work();
             self.start(device);
             self.seal(device);
@@ -148,36 +195,9 @@ impl Simulation {
         }
     }
 
-    /// Holds every device to what was promised.
-    pub fn check(&mut self) {
-        let mut acknowledged: Vec<_> =
-            self.devices.iter().flat_map(|device| device.acknowledged.clone()).collect();
-        let purged = self.devices[0].purged();
-        acknowledged.retain(|write| write.run().is_none_or(|run| !purged.contains(&run)));
-        let mut first = None;
-        for device in &mut self.devices {
-            assert_eq!(device.kept_of(&purged), 0, "device {} kept what was purged", device.number);
-            let shown = device.contents();
-            for write in &acknowledged {
-                write.check(&device.snapshot(), device.number);
-            }
-            assert_eq!(shown.waiting, 0, "device {} still waits for changes", device.number);
-            let rebuilt = device.rebuilt();
-            assert_eq!(shown, rebuilt, "device {}: shown, and rebuilt", device.number);
-            let first: &Contents = first.get_or_insert_with(|| shown.clone());
-            assert_eq!(*first, shown, "devices 0 and {}", device.number);
-        }
-    }
-
     fn pairs(&self) -> Vec<Pair> {
         let count = self.devices.len();
         (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).collect()
-    }
-
-    fn agreed(&self) -> bool {
-        let mut vectors = self.devices.iter().map(|device| device.vector());
-        let first = vectors.next();
-        vectors.all(|vector| Some(vector) == first)
     }
 
     fn within(&mut self, ms: u64) -> u64 {
@@ -199,6 +219,7 @@ impl Simulation {
         while let Some((device, peer, input)) = self.told.pop_front() {
             self.tell(device, peer, input);
         }
+        self.check_step();
         true
     }
 
@@ -206,8 +227,7 @@ impl Simulation {
         match event {
             Event::Deliver { from, to, connection, frame } => {
                 if self.is_connected(to, from, connection) {
-                    let message = Message::decode(&frame[4..]).expect("we sent a message");
-                    self.told.push_back((to, from, Input::Received(message)));
+                    self.deliver(from, to, &frame);
                 }
             }
             Event::Wake { device, peer, connection, at } => {
@@ -234,8 +254,39 @@ impl Simulation {
                 None => self.crash(device),
             },
             Event::Start { device } => self.start(device),
-            Event::Write { .. } | Event::Cut(_) | Event::Crash { .. } => {}
+            Event::Restrict { device, removes } if !self.calm => self.restrict(device, removes),
+            Event::Save { device } if !self.calm => self.save(device),
+            Event::Rewind { device } if !self.calm => self.rewind(device),
+            Event::Misbehave if !self.calm => self.misbehave(),
+            Event::Write { .. }
+            | Event::Cut(_)
+            | Event::Crash { .. }
+            | Event::Restrict { .. }
+            | Event::Save { .. }
+            | Event::Rewind { .. }
+            | Event::Misbehave => {}
         }
+    }
+
+    /// Gives a device a message that arrived, as its daemon would.
+    fn deliver(&mut self, from: usize, to: usize, frame: &[u8]) {
+        let limit = self.sides.get(&(to, from)).map_or(0, |side| side.session.frame_limit());
+        let fits = frame.len() - 4 <= limit;
+        match fits.then(|| Message::decode(&frame[4..])) {
+            Some(Ok(message)) => self.told.push_back((to, from, Input::Received(message))),
+            _ => {
+                assert!(self.is_mallory(from), "device {from} sent device {to} nonsense");
+                self.reconnect(to, from);
+            }
+        }
+    }
+
+    /// Ends a connection, and has it made again later.
+    fn reconnect(&mut self, device: usize, peer: usize) {
+        self.disconnect(device, peer);
+        let pair = (device.min(peer), device.max(peer));
+        let again = 500 + self.within(2_000);
+        self.after(again, Event::Connect(pair));
     }
 
     fn is_connected(&self, device: usize, peer: usize, connection: u64) -> bool {
@@ -247,9 +298,11 @@ impl Simulation {
     }
 
     fn start(&mut self, device: usize) {
-        if self.devices[device].is_up() {
+        let vanished = self.calm && self.mallory.as_ref().is_some_and(Mallory::vanishes);
+        if self.devices[device].is_up() || (vanished && self.is_mallory(device)) {
             return;
         }
+        self.touched.insert(device);
         let now = self.time_at(device);
         if self.devices[device].start(now).is_err() {
             // The disk failed while it started; it is started once more with a disk that works.
@@ -279,8 +332,9 @@ impl Simulation {
     }
 
     fn connect(&mut self, a: usize, b: usize) {
-        if self.sides.contains_key(&(a, b)) || !self.devices[a].is_up() || !self.devices[b].is_up()
-        {
+        let meet = self.mallory.as_ref().is_none_or(|mallory| mallory.meets(a, b));
+        let are_up = self.devices[a].is_up() && self.devices[b].is_up();
+        if self.sides.contains_key(&(a, b)) || !are_up || !meet {
             return;
         }
         self.connections += 1;
@@ -314,7 +368,10 @@ impl Simulation {
     fn tell(&mut self, device: usize, peer: usize, input: Input) {
         let now = self.time_at(device);
         let Some(side) = self.sides.get_mut(&(device, peer)) else { return };
-        side.session.handle(now, input).expect("nobody here sends nonsense");
+        if let Err(error) = side.session.handle(now, input) {
+            assert!(self.is_mallory(peer), "device {peer} sent device {device} nonsense: {error}");
+            return self.reconnect(device, peer);
+        }
         let mut batches = Vec::new();
         while let Some(side) = self.sides.get_mut(&(device, peer)) {
             let Some(output) = side.session.next() else { break };
@@ -344,6 +401,7 @@ impl Simulation {
             Output::Reclaim { journal, first, previous, entries } => {
                 let batch = Batch { journal, first, previous, entries };
                 let (now, incarnation) = (self.time_at(device), self.random.random());
+                self.touched.insert(device);
                 let tip = self.devices[device].reclaim(now, incarnation, batch)?;
                 let held = self.devices[device].held();
                 self.told.push_back((device, peer, Input::Reclaimed { journal, tip, held }));
@@ -351,6 +409,7 @@ impl Simulation {
             }
             Output::Seal { token } => {
                 let now = self.time_at(device);
+                self.touched.insert(device);
                 self.devices[device].seal(now)?;
                 let held = self.devices[device].held();
                 self.told.push_back((device, peer, Input::Sealed { token, held }));
@@ -365,10 +424,7 @@ impl Simulation {
                 }
             }
             Output::Done(Ended::Here(_) | Ended::There(..)) => {
-                self.disconnect(device, peer);
-                let pair = (device.min(peer), device.max(peer));
-                let again = 500 + self.within(2_000);
-                self.after(again, Event::Connect(pair));
+                self.reconnect(device, peer);
             }
             // Who can reach whom is the simulator's to say.
             Output::Learn(_) => {}
@@ -381,7 +437,9 @@ impl Simulation {
         let Some(side) = self.sides.get(&(from, to)) else { return };
         let (connection, frame) = (side.connection, message.frame().0);
         self.tally.bytes += frame.len() as u64;
-        if !self.calm && self.random.random_bool(0.1) {
+        let is_silent =
+            self.mallory.as_ref().is_some_and(|mallory| mallory.is_silent(from, self.now));
+        if !self.calm && (is_silent || self.random.random_bool(0.1)) {
             self.tally.lost += 1;
             return;
         }
@@ -395,6 +453,7 @@ impl Simulation {
 
     fn ingest(&mut self, device: usize, peer: usize, batches: Vec<Batch>) -> Result<(), Failed> {
         let (now, count) = (self.time_at(device), batches.len());
+        self.touched.insert(device);
         let faults = self.devices[device].ingest(now, batches)?;
         let held = self.devices[device].held();
         self.told.push_back((device, peer, Input::Ingested { batches: count, held, faults }));
@@ -417,6 +476,7 @@ impl Simulation {
             return;
         }
         let now = self.time_at(device);
+        self.touched.insert(device);
         match self.devices[device].seal(now) {
             Ok(()) => self.tell_others(device, usize::MAX),
             Err(Failed) => self.crash(device),
@@ -428,7 +488,13 @@ impl Simulation {
             return;
         }
         let now = self.time_at(device);
-        match clients::write(&mut self.devices[device], now, &mut self.random) {
+        self.touched.insert(device);
+        let before = self.devices[device].acknowledged.len();
+        let written = clients::write(&mut self.devices[device], now, &mut self.random);
+        if !self.is_honest(device) {
+            self.devices[device].acknowledged.truncate(before);
+        }
+        match written {
             Ok(acknowledged) => self.tally.acknowledged += acknowledged as u64,
             Err(Failed) => return self.crash(device),
         }
