@@ -10,12 +10,13 @@ use rand::{Rng, RngExt, SeedableRng};
 use runmesh_core::act::{Act, ActKind, Role};
 use runmesh_core::artifact::ArtifactContent;
 use runmesh_core::bundle::{BundleStart, BundleWriter, MAGIC, Part};
+use runmesh_core::carried::Carried;
 use runmesh_core::clock::Clock;
 use runmesh_core::disk::Disk;
 use runmesh_core::document::{self, ChangeContent, Container, DocumentEdit};
 use runmesh_core::edit::{Edit, TimedEdit};
 use runmesh_core::edit_log::EditLog;
-use runmesh_core::entry::Entry;
+use runmesh_core::entry::{Entry, UnverifiedEntry};
 use runmesh_core::ids::{
     BlobHash, DeviceId, DocumentId, DocumentKind, EntryHash, Incarnation, JournalId, RunId,
     WorkspaceId,
@@ -196,9 +197,20 @@ fn valid(name: &str) -> Vec<Vec<u8>> {
                 .map(|content| ArtifactContent { path: path.clone(), content }.encode())
                 .to_vec()
         }
+        "audit_file" => bundles().into_iter().take(1).collect(),
         "bundle" => bundles(),
+        "carried" => {
+            let entry = UnverifiedEntry::decode(journal(), 0, &entries()[0]).expect("we wrote it");
+            let carried = Carried::of(&entry, Tip::START.hash, 0).expect("it holds a change");
+            vec![carried.encode()]
+        }
         "change" => changes(),
         "columns" => vec![series::encode_columns(&points()), series::encode_columns(&[])],
+        "contact" => {
+            let device = decoders::DEVICE;
+            let addresses = ["192.0.2.7:4747", "[2001:db8::1]:4747"];
+            addresses.map(|address| format!("{device}@{address}").into_bytes()).to_vec()
+        }
         "edit_log" => logs(),
         "entry" => entries(),
         "filter" => texts(&[

@@ -5,7 +5,9 @@
 use redb::StorageBackend;
 use runmesh_core::act::Act;
 use runmesh_core::artifact::ArtifactContent;
+use runmesh_core::audit;
 use runmesh_core::bundle::{BundleReader, MAGIC, Part};
+use runmesh_core::carried::Carried;
 use runmesh_core::codec::Reader;
 use runmesh_core::disk::Disk;
 use runmesh_core::document::{self, ParsedChange};
@@ -15,7 +17,7 @@ use runmesh_core::ids::{DeviceId, DocumentKind, Incarnation, JournalId, Workspac
 use runmesh_core::search;
 use runmesh_core::series;
 use runmesh_core::sync::Message;
-use runmesh_core::ticket::Ticket;
+use runmesh_core::ticket::{Contact, Ticket};
 use runmesh_core::trace::TracePart;
 use runmesh_core::vector::{Tip, VersionVector};
 
@@ -23,12 +25,15 @@ use runmesh_core::vector::{Tip, VersionVector};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const DECODERS: [Decoder; 14] = [
+pub const DECODERS: [Decoder; 17] = [
     ("act", act),
     ("artifact", artifact),
+    ("audit_file", audit_file),
     ("bundle", bundle),
+    ("carried", carried),
     ("change", change),
     ("columns", columns),
+    ("contact", contact),
     ("edit_log", edit_log),
     ("entry", entry),
     ("filter", filter),
@@ -39,6 +44,29 @@ pub const DECODERS: [Decoder; 14] = [
     ("trace_filter", trace_filter),
     ("vector", vector),
 ];
+
+/// A file of `runmesh audit export` that starts as one does.
+pub fn audit_file(bytes: &[u8]) {
+    let whole = [&MAGIC[..], bytes].concat();
+    let _ = audit::verify_file(&whole[..], 1);
+}
+
+/// The content of a carried operation.
+pub fn carried(bytes: &[u8]) {
+    if let Ok(carried) = Carried::decode(bytes) {
+        assert_eq!(carried.encode(), bytes);
+        let _ = carried.verify(WorkspaceId::new([5; 32]));
+        let (document, content) = carried.change();
+        let kind = document.kind().unwrap_or(DocumentKind::Run);
+        let _ = ParsedChange::parse(kind, carried.device(), content);
+    }
+}
+
+/// A member's device and addresses as a person writes them.
+pub fn contact(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = text.parse::<Contact>();
+}
 
 /// A part of a bundle, and a bundle that starts with the same bytes.
 pub fn bundle(bytes: &[u8]) {
