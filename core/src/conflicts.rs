@@ -11,7 +11,7 @@ use crate::document::{Container, Scalar};
 use crate::ids::{DeviceId, DocumentId, DocumentKind};
 use crate::index::fields::info;
 use crate::registry::{Author, Conflict as OfModel, Model, Numbered, Registry, Stage, Version};
-use crate::store::{Snapshot, StoreError};
+use crate::store::{Authors, Snapshot, StoreError};
 
 /// The longest text that can be given in place of what was set, in characters.
 pub const MAX_TEXT_CHARS: usize = 6_000;
@@ -88,8 +88,9 @@ pub enum NotSettled {
 /// Conflicts, at most `limit`; and whether there are more.
 pub fn list(snapshot: &Snapshot, limit: usize) -> Result<(Vec<Conflict>, bool), StoreError> {
     let mut found = Vec::new();
+    let mut authors = Authors::open(snapshot)?;
     for document in snapshot.contested_documents()? {
-        found.extend(of_document(snapshot, &document?)?);
+        found.extend(of_document(snapshot, &mut authors, &document?)?);
         if found.len() > limit {
             break;
         }
@@ -101,7 +102,11 @@ pub fn list(snapshot: &Snapshot, limit: usize) -> Result<(Vec<Conflict>, bool), 
     Ok((found, more))
 }
 
-fn of_document(snapshot: &Snapshot, document: &DocumentId) -> Result<Vec<Conflict>, StoreError> {
+fn of_document(
+    snapshot: &Snapshot,
+    authors: &mut Authors<'_>,
+    document: &DocumentId,
+) -> Result<Vec<Conflict>, StoreError> {
     let mut found = Vec::new();
     for contested in snapshot.contested(document)? {
         // Which number a version has is told with all that claim the number.
@@ -112,7 +117,7 @@ fn of_document(snapshot: &Snapshot, document: &DocumentId) -> Result<Vec<Conflic
         }
         let mut choices = Vec::with_capacity(contested.claims.len());
         for claim in contested.claims {
-            let device = snapshot.device_of(document, &claim)?;
+            let device = authors.of_change(document, claim.clock, &claim.change)?;
             let named = claim.value.as_text().and_then(DocumentId::from_reference);
             let names = named.filter(|id| id.kind() == Some(DocumentKind::ModelVersion));
             choices.push(Choice { value: claim.value, names, device, at: claim.clock });

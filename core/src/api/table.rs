@@ -36,7 +36,8 @@ pub struct TableQuery {
     /// Whether deleted runs are searched instead of those in use.
     #[serde(default)]
     pub deleted: bool,
-    /// Which values to return of each run: `metrics.KEY`, `params.KEY` or `tags.KEY`.
+    /// Which values to return of each run: `metrics.KEY`, `params.KEY` or `tags.KEY`, or
+    /// `attributes.device`, the device that created it.
     #[serde(default)]
     pub columns: Vec<String>,
     /// How many rows come before the first wanted.
@@ -231,7 +232,8 @@ pub struct GroupQuery {
     /// Whether deleted runs are searched instead of those in use.
     #[serde(default)]
     pub deleted: bool,
-    /// The column: `params.KEY`, `tags.KEY` or `metrics.KEY`.
+    /// The column: `params.KEY`, `tags.KEY`, `metrics.KEY`, or `attributes.` and `status`, `user_id` or
+    /// `run_name`.
     pub by: String,
     /// Of which metrics to return the spread.
     #[serde(default)]

@@ -15,8 +15,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::decode::{Op, OpId, RawChange};
+use super::error::DocumentError;
 use super::genesis::{Genesis, genesis};
 use super::put::Container;
+use crate::clock::Clock;
 use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
 use crate::ids::{ActorId, ChangeHash, DocumentKind};
 use crate::operation::MAX_CONTENT_BYTES;
@@ -39,6 +41,16 @@ pub(super) struct History<'a> {
     heads: BTreeSet<ChangeHash>,
     max_op: u64,
     aside: Vec<&'a [u8]>,
+}
+
+/// The change that created a document: when it was sealed, and its hash. Where devices that were apart
+/// did, it is the same one on all.
+pub fn first_change(
+    kind: DocumentKind,
+    snapshot: &[u8],
+) -> Result<Option<(Clock, ChangeHash)>, DocumentError> {
+    let history = History::read(kind, Some(snapshot))?;
+    Ok(history.counted().first().map(|change| (change.raw.clock, change.raw.hash)))
 }
 
 /// Which changes a change follows, directly or not.

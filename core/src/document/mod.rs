@@ -26,6 +26,7 @@ pub use contested::{Claim, Contested, contested};
 pub use decode::{MAX_ACTORS, MAX_CHANGE_OPS, MAX_DEPENDENCIES};
 pub use error::DocumentError;
 pub use genesis::{Genesis, genesis};
+pub use history::first_change;
 pub use put::{Container, DocumentEdit, Put, Scalar};
 pub use seal::{Sealed, seal_edit};
 pub use state::{DocumentState, Held};

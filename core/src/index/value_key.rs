@@ -63,6 +63,16 @@ pub fn number(value: f64) -> [u8; 8] {
     (if bits & sign == 0 { bits | sign } else { !bits }).to_be_bytes()
 }
 
+/// The number of the eight bytes that [`number`] made.
+pub const fn from_number(bytes: [u8; 8]) -> f64 {
+    let sign = 1 << 63;
+    match u64::from_be_bytes(bytes) {
+        u64::MAX => f64::NAN,
+        bits if bits & sign != 0 => f64::from_bits(bits ^ sign),
+        bits => f64::from_bits(!bits),
+    }
+}
+
 /// A text's place in the order: its head, cut at [`TEXT_BYTES`] and at the first zero byte.
 pub fn text(value: &str) -> &[u8] {
     let head = &value.as_bytes()[..value.len().min(TEXT_BYTES)];
@@ -172,13 +182,10 @@ impl ReadKey {
             let text = whole.and_then(|bytes| std::str::from_utf8(bytes).ok());
             return text.map_or(Told::Part, Told::Text);
         }
-        let Ok(bytes) = self.value().try_into().map(u64::from_be_bytes) else { return Told::Part };
-        let sign = 1 << 63;
-        match bytes {
-            _ if self.bytes[8] == Column::Start as u8 => Told::Integer((bytes ^ sign) as i64),
-            u64::MAX => Told::Number(f64::NAN),
-            _ if bytes & sign != 0 => Told::Number(f64::from_bits(bytes ^ sign)),
-            _ => Told::Number(f64::from_bits(!bytes)),
+        let Ok(bytes) = self.value().try_into() else { return Told::Part };
+        match self.bytes[8] == Column::Start as u8 {
+            true => Told::Integer(from_integer(bytes)),
+            false => Told::Number(from_number(bytes)),
         }
     }
 }

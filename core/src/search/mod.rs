@@ -28,12 +28,14 @@ mod run_columns;
 mod run_counts;
 mod run_datasets;
 mod run_find;
+mod run_groups;
 mod run_rows;
 mod run_view;
 mod run_walk;
 mod runs;
 mod schema;
 mod sort_key;
+mod spread;
 mod trace_filter;
 mod trace_view;
 mod trace_walk;
@@ -56,12 +58,13 @@ pub use run_columns::RunColumns;
 pub use run_counts::count_runs;
 pub use run_datasets::{DatasetUse, dataset_uses};
 pub use run_find::{RunNumber, find_runs, read_runs};
+pub use run_groups::{Grouped, RunGroup, group_runs};
 pub use runs::{RunPage, RunQuery, ViewType, search_runs};
 pub use schema::{
     AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,
     Schema,
 };
-
+pub use spread::MetricSpread;
 pub use trace_filter::{
     SpanField, TraceAttribute, TraceClause, TraceCondition, TraceField, TraceOrder,
     parse_trace_filter, parse_trace_order,

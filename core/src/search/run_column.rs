@@ -109,7 +109,7 @@ impl<T: Copy + Ord> Blocks<T> {
         Self { nothing, blocks: Vec::new() }
     }
 
-    fn get(&self, number: u32) -> T {
+    pub(super) fn get(&self, number: u32) -> T {
         let at = number as usize;
         self.block(at / BLOCK).map_or(self.nothing, |block| block.values[at % BLOCK])
     }

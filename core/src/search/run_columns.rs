@@ -23,6 +23,8 @@ use crate::store::{Snapshot, StoreError};
 
 /// What all columns may take, in bytes: eight of numbers for a million runs.
 const MAX_BYTES: usize = 64 << 20;
+/// How many columns a search needs, mostly.
+const FEW: usize = 4;
 /// What any walk may cost, in keys, before it goes on from columns.
 const WALK_KEYS: u64 = 2_048;
 /// What a column takes that holds nothing, or more.
@@ -121,11 +123,20 @@ impl<'a> ColumnReader<'a> {
         snapshot: &'a Snapshot,
         experiment: ExperimentId,
     ) -> Result<Option<Self>, StoreError> {
+        Self::open_for(snapshot, experiment, FEW)
+    }
+
+    /// Reads columns for a snapshot; none if it has none, or if so many would not stay in memory.
+    pub(super) fn open_for(
+        snapshot: &'a Snapshot,
+        experiment: ExperimentId,
+        wanted: usize,
+    ) -> Result<Option<Self>, StoreError> {
         let Some(columns) = snapshot.columns() else { return Ok(None) };
         let Some(change) = run_changes::last(snapshot.txn())? else { return Ok(None) };
         let runs = usize::try_from(snapshot.counts()?.runs).unwrap_or(usize::MAX);
         // A search that needs a few must not push one out to get the next.
-        let fits = runs.saturating_mul(size_of::<u64>() * 4) <= MAX_BYTES;
+        let fits = runs.saturating_mul(size_of::<u64>() * wanted.max(FEW)) <= MAX_BYTES;
         Ok(fits.then_some(Self { snapshot, columns, experiment, change }))
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Head<'a> {
     user: &'a str,
     status: RunStatus,
     pub(super) lifecycle: Lifecycle,
-    start_ms: i64,
+    pub(super) start_ms: i64,
     end_ms: Option<i64>,
     _deleted_ms: Option<i64>,
     description: &'a str,

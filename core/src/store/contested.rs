@@ -1,16 +1,12 @@
-//! Finding what devices set to different values while they were apart, and who set what.
+//! Finding what devices set to different values while they were apart.
 
 use redb::ReadableTable;
 
 use super::StoreError;
-use super::apply::{self, Checked};
-use super::journals::{self, JournalRow};
-use super::snapshot::{Snapshot, decode};
-use super::tables::{CONTESTED, DOCUMENTS, ENTRIES, EXPERIMENT_NAMES, JOURNALS};
-use crate::clock::Clock;
-use crate::document::{self, Claim, Contested};
-use crate::entry::{UnverifiedEntry, clock_of};
-use crate::ids::{ChangeHash, DeviceId, DocumentId, ExperimentId};
+use super::snapshot::Snapshot;
+use super::tables::{CONTESTED, DOCUMENTS, EXPERIMENT_NAMES};
+use crate::document::{self, Contested};
+use crate::ids::{DocumentId, ExperimentId};
 use crate::index::fields::is_bookkeeping;
 
 impl Snapshot {
@@ -32,35 +28,6 @@ impl Snapshot {
         let mut all = document::contested(kind, held.value()).map_err(failed)?;
         all.retain(|key| !is_bookkeeping(key.container, &key.key));
         Ok(all)
-    }
-
-    /// The device that set a value. None if its entry does not count any more, or says another
-    /// time than its change.
-    pub fn device_of(
-        &self,
-        id: &DocumentId,
-        claim: &Claim,
-    ) -> Result<Option<DeviceId>, StoreError> {
-        let entries = self.txn().open_table(ENTRIES)?;
-        for item in self.txn().open_table(JOURNALS)?.iter()? {
-            let (key, row) = item?;
-            let row: JournalRow = decode("journals", row.value())?;
-            let journal = journals::journal_of(key.value());
-            let mut at = first_at(&entries, &row, claim.clock)?;
-            // One seal may make several entries, all of one time.
-            while let Some(bytes) = entries.get((row.number, at))? {
-                let entry =
-                    UnverifiedEntry::decode(journal, at, journals::displace(bytes.value())?.1)?;
-                if entry.clock() != claim.clock {
-                    break;
-                }
-                if holds(journal.device, &entry, id, &claim.change) {
-                    return Ok(Some(journal.device));
-                }
-                at += 1;
-            }
-        }
-        Ok(None)
     }
 
     /// Experiments that share a name, by name; the first answers to it.
@@ -85,29 +52,4 @@ impl Snapshot {
         }
         Ok(shared)
     }
-}
-
-/// The first entry of a journal that was sealed at a time or later.
-fn first_at(
-    entries: &impl ReadableTable<(u32, u64), &'static [u8]>,
-    row: &JournalRow,
-    clock: Clock,
-) -> Result<u64, StoreError> {
-    let (mut low, mut high) = (0, row.tip().count);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let missing = StoreError::NotOurs("an entry is missing");
-        let bytes = entries.get((row.number, middle))?.ok_or(missing)?;
-        let sealed = clock_of(journals::displace(bytes.value())?.1);
-        if sealed.is_some_and(|sealed| sealed < clock) { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
-}
-
-fn holds(device: DeviceId, entry: &UnverifiedEntry, id: &DocumentId, wanted: &ChangeHash) -> bool {
-    entry.operations().iter().any(|operation| {
-        operation.document() == Some(id)
-            && matches!(apply::read(device, operation),
-                Ok(Checked::Change { change, .. }) if change.hash() == *wanted)
-    })
 }

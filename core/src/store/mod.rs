@@ -6,6 +6,7 @@
 
 mod adopt;
 mod apply;
+mod authors;
 mod backup;
 mod batch;
 mod built_on;
@@ -33,6 +34,7 @@ use ed25519_dalek::SigningKey;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 
 pub use self::apply::OperationError;
+pub use self::authors::{Authors, Creator};
 pub use self::backup::GoesOn;
 use self::built_on::Beyond;
 pub use self::error::StoreError;

@@ -1,6 +1,7 @@
 //! Stories of stores: writing, sealing, meeting, crashing, rebuilding.
 
 mod audit;
+mod authors;
 mod backup;
 mod built_on;
 mod conflicts;

@@ -10,21 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
-use runmesh_core::api::{Cell, Columns, TablePage, TableQuery, TableRow, Value};
-use runmesh_core::ids::WorkspaceId;
+use runmesh_core::api::{Cell, Columns, Named, TablePage, TableQuery, TableRow, Value};
+use runmesh_core::ids::{DocumentId, WorkspaceId};
 use runmesh_core::index::value_key::Column;
 use runmesh_core::rows::RunRow;
 use runmesh_core::search::{RunNumber, find_runs, read_runs};
-use runmesh_core::store::Snapshot;
+use runmesh_core::store::{Authors, Creator, Snapshot};
 
+use super::conflicts::named;
 use super::error::Error;
 use super::{query, read, runs};
 use crate::app::App;
+use crate::workspace::device_of;
 
 /// The most rows that one answer has.
 const MAX_ROWS: usize = 5_000;
 /// The most columns that a table can ask for.
 const MAX_COLUMNS: usize = 500;
+/// The column of the device that created a run.
+const DEVICE: &str = "attributes.device";
 /// How many orders are kept. One of 100,000 runs takes 400 KB.
 const MAX_SETS: usize = 16;
 
@@ -84,7 +88,7 @@ pub(super) async fn table(
         return Err(Error::TooMany { what: "columns", given, limit: MAX_COLUMNS });
     }
     let columns: Vec<_> =
-        asked.columns.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
+        asked.columns.iter().map(|name| Shown::named(name)).collect::<Result<_, _>>()?;
     let mut search = runs::parse(&asked.filter, &asked.order_by, asked.deleted)?;
     query(&app, move |app, snapshot| {
         let workspace = app.workspace.id();
@@ -98,7 +102,12 @@ pub(super) async fn table(
         let from = asked.offset.min(set.runs.len());
         let until = from + asked.limit.min(MAX_ROWS).min(set.runs.len() - from);
         let runs = read_runs(snapshot, &set.runs[from..until])?;
-        let rows = runs.iter().map(|run| row(run, &columns)).collect();
+        let devices = match columns.contains(&Shown::Device) {
+            true => devices_of(app, snapshot, &runs)?,
+            false => vec![None; runs.len()],
+        };
+        let rows = runs.iter().zip(devices);
+        let rows = rows.map(|(run, device)| row(run, &columns, device.as_ref())).collect();
         Ok(Json(TablePage { set: set.number, total: set.runs.len() as u64, rows }))
     })
     .await
@@ -114,7 +123,48 @@ pub(super) fn column(name: &str) -> Result<(Column, String), Error> {
     named.ok_or_else(|| Error::NotAColumn(name.to_owned()))
 }
 
-fn row(run: &RunRow, columns: &[(Column, String)]) -> TableRow {
+/// What a column shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shown {
+    Value(Column, String),
+    /// The device that created the run. Only journals know it, so nothing sorts by it.
+    Device,
+}
+
+impl Shown {
+    fn named(name: &str) -> Result<Self, Error> {
+        if name == DEVICE {
+            return Ok(Self::Device);
+        }
+        column(name).map(|(column, key)| Self::Value(column, key))
+    }
+}
+
+/// What the devices that created runs are called.
+fn devices_of(
+    app: &App,
+    snapshot: &Snapshot,
+    runs: &[RunRow],
+) -> Result<Vec<Option<String>>, Error> {
+    let (mut authors, members) = (Authors::open(snapshot)?, snapshot.membership()?);
+    let own = device_of(&app.home);
+    let name = |device| {
+        let Named { id, name } = named(&members, device);
+        if name.is_empty() { id.short() } else { name }
+    };
+    let of_run = |run: &RunRow| match authors.of_document(&DocumentId::run(run.id))? {
+        Creator::Device(device) => Ok(Some(name(device))),
+        Creator::NotSealed => Ok(Some(name(own))),
+        Creator::Unknown => Ok(None),
+    };
+    runs.iter().map(of_run).collect()
+}
+
+fn row(run: &RunRow, columns: &[Shown], device: Option<&String>) -> TableRow {
+    let cell = |column: &Shown| match column {
+        Shown::Value(column, key) => cell(run, *column, key),
+        Shown::Device => device.cloned().map(Cell::Text),
+    };
     TableRow {
         id: run.id,
         experiment: run.experiment.to_string(),
@@ -125,12 +175,12 @@ fn row(run: &RunRow, columns: &[(Column, String)]) -> TableRow {
         start_ms: run.start_ms,
         end_ms: run.end_ms,
         conflicted: !run.conflicted_params.is_empty(),
-        values: columns.iter().map(|(column, key)| cell(run, *column, key)).collect(),
+        values: columns.iter().map(cell).collect(),
     }
 }
 
 /// What a run has in a column.
-pub(super) fn cell(run: &RunRow, column: Column, key: &str) -> Option<Cell> {
+fn cell(run: &RunRow, column: Column, key: &str) -> Option<Cell> {
     let text = |text: &str| Cell::Text(text.to_owned());
     match column {
         Column::Metric => run.metric(key).map(|point| Cell::Number(Value(point.value))),
@@ -191,6 +241,7 @@ mod tests {
 
     #[test]
     fn a_column_is_a_kind_and_a_key() {
+        assert_eq!(Shown::named("attributes.device").ok(), Some(Shown::Device));
         assert_eq!(column("params.a.b").ok(), Some((Column::Param, "a.b".to_owned())));
         for wrong in ["params", "loss", "metric.x", "attributes.status", ""] {
             assert!(matches!(column(wrong), Err(Error::NotAColumn(_))), "{wrong:?}");

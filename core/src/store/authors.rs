@@ -1,0 +1,133 @@
+//! Who wrote what: the device in whose journal a change stands.
+//!
+//! A change says when it was sealed, and so does its entry, so each journal is searched for that time.
+//! An entry holds the changes of up to some thousand documents, and those that are asked for together
+//! mostly stand together: an entry that was read is remembered.
+
+use std::collections::{HashMap, HashSet};
+
+use redb::{ReadOnlyTable, ReadableTable};
+
+use super::StoreError;
+use super::apply::{self, Checked};
+use super::journals::{self, JournalRow};
+use super::snapshot::{Snapshot, decode};
+use super::tables::{DOCUMENTS, ENTRIES, JOURNALS};
+use crate::clock::Clock;
+use crate::document;
+use crate::entry::{UnverifiedEntry, clock_of};
+use crate::ids::{ChangeHash, DeviceId, DocumentId, JournalId};
+use crate::operation::{Operation, OperationKind};
+
+/// Changes by what they change.
+type Changes = HashSet<(DocumentId, ChangeHash)>;
+
+/// Finds who wrote what in a snapshot.
+pub struct Authors<'s> {
+    snapshot: &'s Snapshot,
+    entries: ReadOnlyTable<(u32, u64), &'static [u8]>,
+    journals: Vec<(JournalId, JournalRow)>,
+    /// By journal and entry number: when it was sealed, and what is in it.
+    read: HashMap<(u32, u64), (Clock, Changes)>,
+}
+
+impl<'s> Authors<'s> {
+    /// Begins to look.
+    pub fn open(snapshot: &'s Snapshot) -> Result<Self, StoreError> {
+        let entries = snapshot.txn().open_table(ENTRIES)?;
+        let mut journals = Vec::new();
+        for item in snapshot.txn().open_table(JOURNALS)?.iter()? {
+            let (key, row) = item?;
+            journals.push((journals::journal_of(key.value()), decode("journals", row.value())?));
+        }
+        Ok(Self { snapshot, entries, journals, read: HashMap::new() })
+    }
+
+    /// The device that made a change which was sealed at `clock`. None if its entry does not count any
+    /// more, or says another time than the change.
+    pub fn of_change(
+        &mut self,
+        document: &DocumentId,
+        clock: Clock,
+        change: &ChangeHash,
+    ) -> Result<Option<DeviceId>, StoreError> {
+        let wanted = (*document, *change);
+        for (journal, row) in self.journals.clone() {
+            let mut at = self.first_at(&row, clock)?;
+            // One seal may make several entries, all of one time.
+            while let Some((sealed, changes)) = self.entry(journal, row.number, at)? {
+                if *sealed != clock {
+                    break;
+                }
+                if changes.contains(&wanted) {
+                    return Ok(Some(journal.device));
+                }
+                at += 1;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The device that created a document. None if that is not sealed yet, or as for a change.
+    pub fn of_document(&mut self, document: &DocumentId) -> Result<Creator, StoreError> {
+        let Some(kind) = document.kind() else { return Ok(Creator::Unknown) };
+        let held = self.snapshot.txn().open_table(DOCUMENTS)?.get(&document.to_bytes())?;
+        let Some(held) = held else { return Ok(Creator::NotSealed) };
+        let failed =
+            |source| StoreError::Document { document: *document, source: Box::new(source) };
+        let first = document::first_change(kind, held.value()).map_err(failed)?;
+        let Some((clock, change)) = first else { return Ok(Creator::Unknown) };
+        let device = self.of_change(document, clock, &change)?;
+        Ok(device.map_or(Creator::Unknown, Creator::Device))
+    }
+
+    /// The first entry of a journal that was sealed at a time or later.
+    fn first_at(&self, row: &JournalRow, clock: Clock) -> Result<u64, StoreError> {
+        let (mut low, mut high) = (0, row.tip().count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let missing = StoreError::NotOurs("an entry is missing");
+            let bytes = self.entries.get((row.number, middle))?.ok_or(missing)?;
+            let sealed = clock_of(journals::displace(bytes.value())?.1);
+            if sealed.is_some_and(|sealed| sealed < clock) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        Ok(low)
+    }
+
+    fn entry(
+        &mut self,
+        journal: JournalId,
+        number: u32,
+        at: u64,
+    ) -> Result<Option<&(Clock, Changes)>, StoreError> {
+        if !self.read.contains_key(&(number, at)) {
+            let Some(bytes) = self.entries.get((number, at))? else { return Ok(None) };
+            let entry = UnverifiedEntry::decode(journal, at, journals::displace(bytes.value())?.1)?;
+            let all = entry.operations().iter().filter(|operation| {
+                matches!(operation, Operation::Whole { kind, .. } if *kind == OperationKind::Change as u8)
+            });
+            let changes =
+                all.filter_map(|operation| match apply::read(journal.device, operation) {
+                    Ok(Checked::Change { document, change }) => Some((document, change.hash())),
+                    _ => None,
+                });
+            self.read.insert((number, at), (entry.clock(), changes.collect()));
+        }
+        Ok(self.read.get(&(number, at)))
+    }
+}
+
+/// Who created a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creator {
+    /// This device.
+    Device(DeviceId),
+    /// The one that is asked: nothing of the document is sealed yet.
+    NotSealed,
+    /// None that can be told.
+    Unknown,
+}
