@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::members::spinner;
 use crate::screen::{Screen, Tone, note};
-use crate::text::{ago, bytes, clean, clean_in, count, moment, now_ms};
+use crate::text::{ago, bytes, clean, clean_in, count, moment, name_or, now_ms};
 
 /// How much of a name is shown.
 const NAME_CHARS: usize = 24;
@@ -61,10 +61,7 @@ pub(crate) fn audit(client: &Client, asked: &Audit, screen: &mut Screen) -> Resu
 }
 
 fn show(line: &AuditLine, now: i64, screen: &mut Screen) -> Result<(), CliError> {
-    let device = match &line.device {
-        device if device.name.is_empty() => device.id.short(),
-        device => clean_in(&device.name, NAME_CHARS),
-    };
+    let device = clean_in(&name_or(&line.device.name, line.device.id.short()), NAME_CHARS);
     let name = clean_in(&line.name, NAME_CHARS);
     let of = match line.kind.as_str() {
         "" => String::new(),
@@ -183,12 +180,9 @@ fn show_file(report: &audit::FileReport, screen: &mut Screen) -> Result<(), CliE
         ("genuine", count(entries, "entry", "entries")),
     ])?;
     let rows = report.journals.iter().map(|held| {
-        let name = match held.name.as_str() {
-            "" => held.journal.device.short(),
-            name => clean_in(name, NAME_CHARS),
-        };
+        let name = name_or(&held.name, held.journal.device.short());
         [
-            name,
+            clean_in(&name, NAME_CHARS),
             held.journal.device.short(),
             held.entries.to_string(),
             held.operations.to_string(),

@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::members::spinner;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
 use crate::show::url_part;
-use crate::text::{ago, bytes, clean, count, now_ms};
+use crate::text::{ago, bytes, clean, count, name_or, now_ms};
 
 /// Keeps something here, and fetches what of it is missing.
 pub(crate) fn pin(client: &Client, what: String, screen: &mut Screen) -> Result<(), CliError> {
@@ -167,10 +167,7 @@ pub(crate) fn holders(
 }
 
 fn named(holder: &Holder) -> String {
-    let name = match holder.device.name.as_str() {
-        "" => holder.device.id.short(),
-        name => clean(name),
-    };
+    let name = name_or(&holder.device.name, holder.device.id.short());
     match (holder.here, holder.connected) {
         (true, _) => format!("{name} (this device)"),
         (false, true) => name,

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::models::who;
 use crate::screen::{Screen, Tone, cell, note, toned};
-use crate::text::{ago, clean, clean_in, now_ms};
+use crate::text::{ago, clean, clean_in, name_or, now_ms};
 
 /// The longest value that is shown whole.
 const VALUE_CHARS: usize = 60;
@@ -50,8 +50,7 @@ pub(crate) fn conflicts(client: &Client, screen: &mut Screen) -> Result<(), CliE
 fn device(value: &ConflictValue) -> String {
     match &value.device {
         None => "–".to_owned(),
-        Some(device) if device.name.is_empty() => device.id.short(),
-        Some(device) => device.name.clone(),
+        Some(device) => name_or(&device.name, device.id.short()),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::args;
 use crate::client::Client;
 use crate::error::CliError;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
-use crate::text::{ago, bytes, clean, count, list, moment, now_ms, span};
+use crate::text::{ago, bytes, clean, count, list, moment, name_or, name_with, now_ms, span};
 
 /// How much of a ticket's key is shown: enough to tell it from the others.
 const KEY_CHARS: usize = 10;
@@ -31,10 +31,7 @@ pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Re
     if screen.is_json() {
         return screen.json(&joined);
     }
-    let through = match joined.through.name.as_str() {
-        "" => joined.through.id.short(),
-        name => clean(name),
-    };
+    let through = name_or(&joined.through.name, joined.through.id.short());
     let workspace = joined.workspace.id.short();
     if request.unmet {
         screen.line(&format!("in workspace {workspace}, as far as this device can tell"))?;
@@ -67,7 +64,7 @@ pub(crate) fn members(client: &Client, screen: &mut Screen) -> Result<(), CliErr
         vec![
             cell(&member.device.name),
             Cell::new(member.device.id.short()),
-            Cell::new(role_name(member.role)),
+            Cell::new(member.role.as_str()),
             Cell::new(at(member.since_ms)),
             toned(Cell::new(notes.join(", ")), Tone::Quiet),
         ]
@@ -87,7 +84,7 @@ pub(crate) fn members(client: &Client, screen: &mut Screen) -> Result<(), CliErr
     }
     screen.line("")?;
     let rows = all.tickets.iter().map(|ticket| {
-        let kind = if ticket.recovery { "recovery" } else { role_name(ticket.role) };
+        let kind = if ticket.recovery { "recovery" } else { ticket.role.as_str() };
         vec![
             Cell::new(ticket.key.chars().take(KEY_CHARS).collect::<String>()),
             Cell::new(kind),
@@ -100,19 +97,8 @@ pub(crate) fn members(client: &Client, screen: &mut Screen) -> Result<(), CliErr
     screen.table(&["ticket", "for", "named", "by", "ends", "uses"], rows)
 }
 
-const fn role_name(role: runmesh_core::api::Role) -> &'static str {
-    match role {
-        runmesh_core::api::Role::Reader => "reader",
-        runmesh_core::api::Role::Writer => "writer",
-        runmesh_core::api::Role::Admin => "admin",
-    }
-}
-
 fn called(device: &Named<DeviceId>) -> String {
-    match device.name.as_str() {
-        "" => device.id.short(),
-        name => format!("{} ({})", clean(name), device.id.short()),
-    }
+    name_with(&device.name, &device.id.short())
 }
 
 /// Removes a device from the workspace.
@@ -201,7 +187,7 @@ pub(crate) fn peer_table(peers: &[Peer], screen: &mut Screen) -> Result<(), CliE
         vec![
             cell(&peer.device.name),
             Cell::new(peer.device.id.short()),
-            Cell::new(role_name(peer.role)),
+            Cell::new(peer.role.as_str()),
             state,
             Cell::new(seen.map_or("never".to_owned(), |ms| ago(ms, now))),
             right(peer.entries_to_get),
@@ -211,7 +197,7 @@ pub(crate) fn peer_table(peers: &[Peer], screen: &mut Screen) -> Result<(), CliE
     screen.table(&["peer", "device", "role", "state", "seen", "to get", "to give"], rows)?;
     for peer in peers {
         if let (false, Some(error)) = (peer.connected, &peer.last_error) {
-            let name = clean(if peer.device.name.is_empty() { "peer" } else { &peer.device.name });
+            let name = name_or(&peer.device.name, peer.device.id.short());
             let error = screen.toned(&clean(error), Tone::Doubtful);
             screen.line(&format!("! {name}: {error}"))?;
         }

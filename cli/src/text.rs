@@ -28,6 +28,19 @@ pub(crate) fn clean(text: &str) -> String {
     clean
 }
 
+/// What a device or a workspace is called: its name, or the start of its id if it has none.
+pub(crate) fn name_or(name: &str, short_id: String) -> String {
+    if name.is_empty() { short_id } else { clean(name) }
+}
+
+/// Its name and, in brackets, the start of its id; or this alone.
+pub(crate) fn name_with(name: &str, short_id: &str) -> String {
+    match name {
+        "" => short_id.to_owned(),
+        name => format!("{} ({short_id})", clean(name)),
+    }
+}
+
 /// As [`clean`], in at most `width` characters.
 pub(crate) fn clean_in(text: &str, width: usize) -> String {
     let clean = clean(text);

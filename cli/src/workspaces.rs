@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::members::spinner;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
-use crate::text::{bytes, clean, count};
+use crate::text::{bytes, clean, count, name_with};
 
 /// Does what is asked about the workspaces of this device.
 pub(crate) fn workspaces(
@@ -67,15 +67,12 @@ fn list(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
         return screen.json(&all);
     }
     let rows = all.iter().map(|info| {
-        let named = match info.workspace.name.as_str() {
-            "" => info.workspace.id.short(),
-            name => format!("{} ({})", clean(name), info.workspace.id.short()),
-        };
+        let named = name_with(&info.workspace.name, &info.workspace.id.short());
         let current = if info.current { "current" } else { "" };
         vec![
             cell(&info.name),
             Cell::new(named),
-            Cell::new(role(info.role)),
+            Cell::new(info.role.map_or("none yet", Role::as_str)),
             Cell::new(format!("{} ({} here)", info.members, info.connected + 1)),
             right(info.runs),
             toned(Cell::new(current), Tone::Quiet),
@@ -86,15 +83,6 @@ fn list(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
         note(&format!("clients find one by its name: {}", address(client, first)));
     }
     Ok(())
-}
-
-const fn role(role: Option<Role>) -> &'static str {
-    match role {
-        Some(Role::Reader) => "reader",
-        Some(Role::Writer) => "writer",
-        Some(Role::Admin) => "admin",
-        None => "none yet",
-    }
 }
 
 /// Leaves a workspace, once the person knows what that takes and wants it.

@@ -52,6 +52,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// The word that people and programs use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Admin => "admin",
+        }
+    }
+
     const fn from_number(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Reader),
