@@ -20,8 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::audit::{AuditFlaw, AuditLine, AuditPage, AuditQuery, AuditReport};
 pub use self::blobs::{
-    CollectRequest, Collected, Held, Holder, KeptBlobs, KeptWhy, PinInfo, PinRequest, Purged,
-    Transfer, Transfers,
+    CollectRequest, Collected, Held, Holder, KeptBlobs, KeptWhy, PinInfo, PinRequest, PurgeRequest,
+    Purged, PurgedRuns, Transfer, Transfers,
 };
 pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
@@ -34,7 +34,7 @@ pub use self::members::{
 };
 pub use self::models::{
     ModelDetails, ModelEvent, ModelVersion, PromoteModel, RegisterModel, RegisteredModel,
-    ResolveModel, VersionLabel,
+    ResolveModel, VersionLabel, VersionOfRun,
 };
 pub use self::table::{
     Cell, Columns, Curve, CurveAxis, CurveQuery, ExperimentUpdate, Group, GroupQuery, Groups,

@@ -120,6 +120,10 @@ def test_answers_are_what_the_description_says(described, devices):
     gone = client.create_run(experiment).info.run_id
     client.delete_run(gone)
     check("post", "/runs/{run}/purge", run=gone)
+    gone = [client.create_run(experiment).info.run_id for _ in range(2)]
+    for each in gone:
+        client.delete_run(each)
+    assert check("post", "/runs/purge", {"runs": gone})["runs"] == 2
     blob = check("get", "/runs/{run}/holders", **at)[0]["blob"]
     assert check("get", "/blobs/{hash}/holders", hash=blob)["holders"]
     check("post", "/pins", {"what": run})
@@ -133,6 +137,7 @@ def test_answers_are_what_the_description_says(described, devices):
     check("post", "/models/promote", {"name": "registered", "version": "1"})
     check("get", "/models")
     assert check("get", "/models/{name}", name="registered")["history"]
+    assert check("get", "/runs/{run}/versions", run=run)[0]["model"] == "registered"
     invitation = check("post", "/invite", {"role": "writer", "uses": 1})
     check("get", "/members")
     check("get", "/recovery")

@@ -59,6 +59,22 @@ DIFF = """diff --git a/train.py b/train.py
 """
 
 
+MLMODEL = """flavors:
+  python_function:
+    env:
+      conda: conda.yaml
+    loader_module: mlflow.sklearn
+    python_version: 3.11.2
+mlflow_version: 3.17.2
+model_size_bytes: 12345
+signature:
+  inputs: '[{"type": "double", "name": "the customer''s <b>age", "required": true}, {"type": "long",
+    "name": "visits", "required": false}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1, 2]}}]'
+  params: null
+"""
+
+
 class Logged:
     """What was logged, by the names that tests use."""
 
@@ -101,7 +117,7 @@ def log_tables(client, run: str) -> None:
 def log_model(logged: Logged, run: str) -> None:
     model = logged.client.create_logged_model(logged.experiments["fraud"], name="net", source_run_id=run, params={"layers": "3"}, model_type="classifier")
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "MLmodel").write_text("flavors:\n  python_function:\n    python_version: 3.11.2\n")
+        (Path(folder) / "MLmodel").write_text(MLMODEL)
         (Path(folder) / "requirements.txt").write_text("scikit-learn==1.9\n")
         logged.client.log_model_artifacts(model.model_id, folder)
     logged.client.finalize_logged_model(model.model_id, "READY")
@@ -131,6 +147,11 @@ def log_all(logged: Logged) -> None:
     client.set_tag(full, "mlflow.source.git.commit", "5b2b9a0c7d1f")
     log_tables(client, full)
     log_model(logged, full)
+    client.create_registered_model("detector", description="Finds *fraud*.")
+    for name in ["trial 2", "trial 3"]:
+        client.create_model_version("detector", f"runs:/{logged.runs[name]}/model", run_id=logged.runs[name])
+    client.transition_model_version_stage("detector", "1", "Production")
+    client.set_registered_model_alias("detector", "champion", "2")
     child = logged.run("fraud", "fold 1")
     client.set_tag(child, "mlflow.parentRunId", full)
     logged.experiment("empty")

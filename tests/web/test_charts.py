@@ -1,6 +1,7 @@
 """Charts, groups and saved views."""
 
 from devices import until
+from test_runs import shows
 
 
 def test_a_click_and_drag_zooms_and_asks_for_more(browser, logged):
@@ -61,6 +62,19 @@ def test_runs_are_grouped_by_a_param(browser, logged, shots):
     assert row.locator("td").first.inner_text() == str(len(runs))
     page.get_by_role("button", name="vit").click()
     page.wait_for_function("text => document.querySelector('.summary')?.innerText.startsWith(text)", arg=f"{len(runs)} run")
+
+
+def test_runs_are_grouped_by_how_they_ended(browser, logged):
+    page = browser.open(logged.hash("fraud"))
+    page.get_by_label("Group by").select_option("attributes.status")
+    row = page.locator(".groups tr", has=page.get_by_role("button", name="FAILED"))
+    row.wait_for()
+    assert row.locator("td").first.inner_text() == "3"
+    page.get_by_role("button", name="Charts").click()
+    page.locator(".legend-group", has_text="FAILED").wait_for()
+    page.get_by_role("button", name="Table").click()
+    page.get_by_role("button", name="FAILED").click()
+    shows(page, "3 runs")
 
 
 def test_grouped_curves_are_bands(browser, logged, shots):

@@ -1,6 +1,12 @@
 """Who may do what, and what texts from others can do: nothing."""
 
+import json
+from urllib.parse import quote
+
 import pytest
+from conftest import HOSTILE
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag
 from wire import Wire
 
 # Parts of a run's page, and what says that they are shown.
@@ -32,6 +38,41 @@ def test_no_name_in_a_list_becomes_anything_but_text(browser, logged):
     page.get_by_role("combobox", name="Go to").fill("<img")
     page.get_by_role("option").first.wait_for()
     assert page.locator("[role=dialog] img").count() == 0
+
+
+def test_no_name_of_a_device_a_model_a_dataset_or_a_view_becomes_anything_but_text(devices, open_browser, shots):
+    device = devices("odd")
+    device.name = HOSTILE
+    device.up()
+    client = MlflowClient(device.url)
+    run = client.create_run("0", run_name=HOSTILE).info.run_id
+    client.log_param(run, "p", HOSTILE)
+    dataset = Dataset(name=HOSTILE, digest="d", source_type=HOSTILE, source=HOSTILE, schema=HOSTILE, profile=HOSTILE)
+    client.log_inputs(run, [DatasetInput(dataset, [InputTag("mlflow.data.context", HOSTILE)])])
+    client.create_registered_model(HOSTILE, {"tag": HOSTILE}, HOSTILE)
+    client.create_model_version(HOSTILE, "s3://bucket/net", run, {"tag": HOSTILE}, description=HOSTILE)
+    Wire(device.url).send("POST", "/api/v1/views", json.dumps({"name": HOSTILE, "address": "#/mesh"}).encode(), {"content-type": "application/json"})
+    browser = open_browser(device.url)
+    page = browser.page
+    views = {
+        "/models": ".model-table td",
+        f"/models/{quote(HOSTILE, safe='')}/versions/1": ".version-body",
+        f"/experiments/0/runs/{run}": ".dataset",
+        "/experiments/0?col=attributes.device&col=params.p": ".grid-row .name",
+        "/experiments/0?group=params.p": ".groups td",
+        "/experiments/0?view=charts&group=params.p": ".legend-group",
+        "/mesh": ".peer",
+    }
+    for view, shown in views.items():
+        page.goto(f"{device.url}/#{view}")
+        page.wait_for_selector(shown)
+        assert page.locator("main").get_by_text("<img src=x").count() > 0, view
+        assert page.locator("main img, main script").count() == 0, view
+    page.goto(f"{device.url}/#/experiments/0")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("menuitemcheckbox", name="<img src=x").wait_for()
+    page.screenshot(path=shots / "hostile-names-light.png")
+    assert page.locator("main img, main script").count() == 0
 
 
 def test_the_browser_is_told_to_run_nothing_else(device):

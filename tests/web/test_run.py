@@ -108,6 +108,12 @@ def test_a_logged_model_shows_its_files_and_what_it_needs(browser, logged, shots
     models.get_by_text("layers").wait_for()
     page.screenshot(path=shots / "run-model-light.png", full_page=True)
     models.get_by_role("button", name="Its files").click()
+    shown = page.locator(".mlmodel")
+    shown.get_by_text("the customer's <b>age").wait_for()
+    for text in ["long, optional", "tensor of int64, any × 2", "12.3 kB", "mlflow.sklearn"]:
+        assert shown.get_by_text(text).count() == 1, text
+    page.screenshot(path=shots / "mlmodel-light.png", full_page=True)
+    page.get_by_role("button", name="As text").click()
     page.wait_for_selector(".file pre >> text=python_version: 3.11.2")
 
 
@@ -139,3 +145,12 @@ def test_who_wrote_a_run_is_shown_with_what_they_did(browser, logged, shots):
     wrote.scroll_into_view_if_needed()
     page.screenshot(path=shots / "audit-light.png")
     assert browser.axe() == []
+
+
+def test_what_a_run_was_registered_as_is_shown_and_leads_there(browser, logged):
+    page = browser.open(logged.hash("fraud", "trial 3"))
+    page.get_by_label("Registered as").get_by_role("link", name="detector version 2").click()
+    page.wait_for_selector("h1 >> text=detector")
+    opened = page.locator(".version", has=page.locator("[aria-expanded=true]"))
+    opened.get_by_text("@champion").wait_for()
+    assert opened.count() == 1

@@ -12,6 +12,9 @@ VIEWS = {
     "artifacts": lambda logged: f"{logged.hash('fraud', 'trial 3')}?tab=artifacts&file=tables%2Fhistory.csv",
     "hostile": lambda logged: logged.hash("hostile", "hostile"),
     "compare": lambda logged: "/compare?" + "&".join(f"run={logged.runs[f'trial {at}']}" for at in range(4)),
+    "groups": lambda logged: f"{logged.hash('fraud')}?group=params.model",
+    "models": lambda logged: "/models",
+    "model": lambda logged: "/models/detector",
     "mesh": lambda logged: "/mesh",
 }
 # What says that a view has all it shows.
@@ -25,6 +28,9 @@ SHOWN = {
     "artifacts": ".file td",
     "hostile": ".metrics",
     "compare": ".compare-table td",
+    "groups": ".groups tbody tr",
+    "models": ".model-table td",
+    "model": ".lineage a",
     "mesh": ".card",
 }
 SCREENS = {"light": ("light", 1280, 800), "dark": ("dark", 1280, 800), "phone": ("light", 390, 844)}

@@ -119,6 +119,26 @@ pub struct KeptBlobs {
     pub bytes: u64,
 }
 
+/// `POST runs/purge`: takes deleted runs away for good, all or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PurgeRequest {
+    /// Which.
+    pub runs: Vec<RunId>,
+}
+
+/// The answer to `POST runs/purge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PurgedRuns {
+    /// How many runs are gone.
+    pub runs: u64,
+    /// How many blobs were freed on this device.
+    pub freed_blobs: u64,
+    /// And their bytes.
+    pub freed_bytes: u64,
+}
+
 /// The answer to `POST runs/RUN/purge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

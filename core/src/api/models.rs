@@ -54,6 +54,16 @@ pub struct ModelDetails {
     pub history: Vec<ModelEvent>,
 }
 
+/// An element of the answer to `GET runs/RUN/versions`: what a run was registered as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionOfRun {
+    /// The registered model.
+    pub model: String,
+    /// The version of it.
+    pub version: ModelVersion,
+}
+
 /// A version of a registered model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -40,6 +40,7 @@ import { signal } from "./ui.js";
 /** @typedef {{ id: string, number: number, served: boolean, semver: string | null, stage: Stage, aliases: string[],
  *   created_ms: number, updated_ms: number, description: string, tags: Record<string, string>, source: string,
  *   run_id: string, run: string | null, logged_model: string }} ModelVersion */
+/** @typedef {{ model: string, version: ModelVersion }} VersionOfRun */
 /** @typedef {{ at_ms: number, what: string, version?: number, alias?: string, from?: string, to?: string, who?: string,
  *   device: string, device_name: string, note?: string }} ModelEvent */
 /** @typedef {RegisteredModel & { all: ModelVersion[], history: ModelEvent[] }} ModelDetails */
@@ -204,6 +205,8 @@ export const api = {
   run: (id) => get(`runs/${part(id)}`),
   /** @param {RunsUpdate} update */
   updateRuns: (update) => post("runs/update", update),
+  /** Takes deleted runs away for good. @param {string[]} runs @returns {Promise<{ runs: number, freed_blobs: number, freed_bytes: number }>} */
+  purgeRuns: (runs) => post("runs/purge", { runs }),
   /** @param {{ runs: string[], keys: string[], axis?: "step" | "time", from?: number | null, to?: number | null,
    *   points: number }} query @param {AbortSignal} [signal] @returns {Promise<Curve[]>} */
   curves: (query, signal) => post("curves", query, signal),
@@ -243,6 +246,8 @@ export const api = {
   models: () => get("models"),
   /** @param {string} name @returns {Promise<ModelDetails>} */
   model: (name) => get(`models/${part(name)}`),
+  /** What a run was registered as. @param {string} run @returns {Promise<VersionOfRun[]>} */
+  versionsOf: (run) => get(`runs/${part(run)}/versions`),
   /** @param {{ run: string, path: string, name: string, note: string, who: string }} wanted @returns {Promise<ModelVersion>} */
   registerModel: (wanted) => post("models/register", wanted),
   /** @param {{ name: string, version: string, stage: string | null, alias: string | null, keep_others: boolean, rollback: boolean,

@@ -1,13 +1,16 @@
 // Columns of tables of runs: what they are called, and how the search language names them.
 //
-// A column is `metrics.KEY`, `params.KEY` or `tags.KEY`, as the API has it, one of ATTRIBUTES, or `curve.KEY`, which is
-// a metric's history drawn small.
+// A column is `metrics.KEY`, `params.KEY`, `tags.KEY` or DEVICE, as the API has it, another of ATTRIBUTES, or `curve.KEY`,
+// which is a metric's history drawn small.
 
-import { ago, duration, moment, number, toNumber } from "./format.js";
+import { duration, moment, number, toNumber } from "./format.js";
 
 /** @typedef {import("./api.js").Row} Row */
 /** @typedef {{ title: string, field: string | null, width: number, text: (run: Row) => string,
- *   tip?: (run: Row) => string, end?: boolean }} Attribute */
+ *   end?: boolean }} Attribute */
+
+/** The device that created a run: only journals know it, so nothing sorts or filters by it. */
+export const DEVICE = "attributes.device";
 
 /** @type {Record<string, Attribute>} */
 export const ATTRIBUTES = {
@@ -16,8 +19,7 @@ export const ATTRIBUTES = {
     title: "Started",
     field: "attributes.start_time",
     width: 104,
-    text: (run) => ago(run.start_ms),
-    tip: (run) => moment(run.start_ms),
+    text: (run) => moment(run.start_ms),
   },
   duration: {
     title: "Duration",
@@ -27,6 +29,7 @@ export const ATTRIBUTES = {
     end: true,
   },
   user: { title: "User", field: "attributes.user_id", width: 96, text: (run) => run.user },
+  [DEVICE]: { title: "Device", field: null, width: 110, text: () => "" },
   experiment: { title: "Experiment", field: null, width: 150, text: () => "" },
 };
 
@@ -44,10 +47,13 @@ export const isAttribute = (column) => column in ATTRIBUTES;
 /** @param {string} column */
 export const isCurve = (column) => column.startsWith("curve.");
 /** Whether the table asks for its values with the rows. @param {string} column */
-export const isValue = (column) => !isAttribute(column) && !isCurve(column);
+export const isValue = (column) => column === DEVICE || (!isAttribute(column) && !isCurve(column));
 
 /** What a person calls it. @param {string} column */
-export const title = (column) => ATTRIBUTES[column]?.title ?? split(column)[1];
+export const title = (column) => (ATTRIBUTES[column] ?? Object.values(ATTRIBUTES).find((one) => one.field === column))?.title ?? split(column)[1];
+
+/** What runs can be grouped by that is in every row. @type {Record<string, (run: Row) => string>} */
+export const IN_ROWS = { "attributes.status": (run) => run.status, "attributes.user_id": (run) => run.user };
 
 /** How the search language names it, or null where it cannot. @param {string} column */
 export function field(column) {
@@ -69,7 +75,9 @@ const quoted = (text) => (text.includes("'") ? `"${text}"` : `'${text}'`);
  */
 export function clause(column, value) {
   const name = field(column);
-  if (name === null || value === null) return null;
+  // The language has no way to write both kinds of quotes in one text.
+  const odd = typeof value === "string" && value.includes("'") && value.includes('"');
+  if (name === null || value === null || odd) return null;
   const literal = isMetric(column) ? String(toNumber(value)) : quoted(String(value));
   return `${name} = ${literal}`;
 }
@@ -83,8 +91,11 @@ export const shown = (column, value) => (isMetric(column) ? number(value) : (val
 /** Tags that clients keep for themselves. @param {string} key */
 export const isSystemTag = (key) => key.startsWith("mlflow.") || key.startsWith("runmesh.");
 
-/** What a table shows unasked. @param {import("./api.js").Columns} columns @param {boolean} many */
-export function defaults(columns, many) {
+/**
+ * What a table shows unasked.
+ * @param {import("./api.js").Columns} columns @param {boolean} many of several experiments @param {boolean} shared with other devices
+ */
+export function defaults(columns, many, shared) {
   const some = (/** @type {string[]} */ keys, /** @type {string} */ kind) =>
     keys.filter((key) => !key.startsWith("system/")).slice(0, 5).map((key) => `${kind}.${key}`);
   return [
@@ -92,6 +103,7 @@ export function defaults(columns, many) {
     "started",
     "duration",
     ...(many ? ["experiment"] : []),
+    ...(shared ? ["user", DEVICE] : []),
     ...some(columns.metrics, "metrics"),
     ...some(columns.params, "params"),
   ];

@@ -62,5 +62,8 @@ export function ago(ms, now = Date.now()) {
 export const moment = (ms) =>
   new Date(ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
+/** What a device is called: its name, or the start of its id if it has none. @param {import("./api.js").Named} device */
+export const called = (device) => device.name || device.id.slice(0, 10);
+
 /** The end of a path. @param {string} path */
 export const basename = (path) => path.slice(path.lastIndexOf("/") + 1);

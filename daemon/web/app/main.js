@@ -25,7 +25,7 @@ function View() {
     case "compare":
       return html`<${ComparePage} />`;
     case "models":
-      return at.path[1] ? html`<${ModelPage} key=${at.path[1]} name=${at.path[1]} />` : html`<${ModelsPage} />`;
+      return at.path[1] ? html`<${ModelPage} key=${at.path.join("/")} name=${at.path[1]} opened=${at.path[2] === "versions" ? at.path[3] : undefined} />` : html`<${ModelsPage} />`;
     case "mesh":
       return html`<${MeshPage} />`;
     default:

@@ -5,6 +5,9 @@ import { signal } from "./ui.js";
 
 /** Counts what may have changed: views that show the workspace ask again when it does. */
 export const tick = signal(0);
+/** The time by which times are told, a little late. */
+export const clock = signal(Date.now());
+setInterval(() => (clock.value = Date.now()), 15_000);
 /** Whether the daemon answers; null until that is known. */
 export const online = signal(/** @type {boolean | null} */ (null));
 /** @type {import("@preact/signals").Signal<import("./api.js").Experiment[] | null>} */

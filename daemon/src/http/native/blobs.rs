@@ -8,10 +8,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use runmesh_core::act::ActKind;
 use runmesh_core::api::{
-    CollectRequest, Collected, Held, Holder, Named, PinInfo, PinRequest, Purged, Role, Transfer,
-    Transfers,
+    CollectRequest, Collected, Held, Holder, Named, PinInfo, PinRequest, PurgeRequest, Purged,
+    PurgedRuns, Role, Transfer, Transfers,
 };
-use runmesh_core::ids::{BlobHash, DeviceId, DocumentId};
+use runmesh_core::ids::{BlobHash, DeviceId, DocumentId, RunId};
 use runmesh_core::membership::NotYours;
 use runmesh_core::rows::Lifecycle;
 use runmesh_core::store::Snapshot;
@@ -23,6 +23,9 @@ use crate::app::App;
 use crate::blobs::{Pin, Pins};
 use crate::collect::{collect, free_purged};
 use crate::workspace::device_of;
+
+/// The most runs that one request purges.
+const MAX_PURGED: usize = 1_000;
 
 #[derive(Deserialize)]
 pub(super) struct Place {
@@ -194,22 +197,45 @@ pub(super) async fn purge(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
 ) -> Result<Json<Purged>, Error> {
+    let run = query(&app, move |_, snapshot| Ok(runs::find(snapshot, &run)?.id)).await?;
+    let PurgedRuns { freed_blobs, freed_bytes, .. } = purge_all(&app, vec![run]).await?;
+    Ok(Json(Purged { run, freed_blobs, freed_bytes }))
+}
+
+pub(super) async fn purge_many(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<Json<PurgedRuns>, Error> {
+    let PurgeRequest { runs } = read(&body)?;
+    if runs.len() > MAX_PURGED {
+        return Err(Error::TooMany { what: "runs", given: runs.len(), limit: MAX_PURGED });
+    }
+    purge_all(&app, runs).await.map(Json)
+}
+
+/// Purges runs together: each time costs a walk over all journals.
+async fn purge_all(app: &Arc<App>, runs: Vec<RunId>) -> Result<PurgedRuns, Error> {
     let own = device_of(&app.home);
-    let run = query(&app, move |_, snapshot| {
-        let row = runs::find(snapshot, &run)?;
+    let acts = query(app, move |_, snapshot| {
         if snapshot.membership()?.role(&own) != Some(Role::Admin) {
             return Err(Error::Members(NotYours::NotAnAdmin.into()));
         }
-        match row.lifecycle {
-            Lifecycle::Deleted => Ok(row.id),
-            Lifecycle::Active => Err(Error::NotDeleted(row.id.to_string())),
-        }
+        let act = |run: &RunId| {
+            let row = snapshot.run(run)?.ok_or_else(|| Error::NoSuchRun(run.to_string()))?;
+            match row.lifecycle {
+                Lifecycle::Deleted => Ok(ActKind::Purge { document: DocumentId::run(*run) }),
+                Lifecycle::Active => Err(Error::NotDeleted(run.to_string())),
+            }
+        };
+        runs.iter().map(act).collect::<Result<Vec<_>, _>>()
     })
     .await?;
-    let document = DocumentId::run(run);
-    app.workspace.declare(vec![ActKind::Purge { document }]).await?;
-    let (freed_blobs, freed_bytes) = free_purged(&app).await?;
-    Ok(Json(Purged { run, freed_blobs, freed_bytes }))
+    let runs = acts.len() as u64;
+    if runs > 0 {
+        app.workspace.declare(acts).await?;
+    }
+    let (freed_blobs, freed_bytes) = free_purged(app).await?;
+    Ok(PurgedRuns { runs, freed_blobs, freed_bytes })
 }
 
 pub(super) async fn transfers(State(app): State<Arc<App>>) -> Json<Transfers> {

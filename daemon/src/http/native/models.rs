@@ -12,7 +12,7 @@ use runmesh_core::action::{
 };
 use runmesh_core::api::{
     ModelDetails, ModelEvent, ModelVersion, PromoteModel, RegisterModel, RegisteredModel,
-    ResolveModel, VersionLabel,
+    ResolveModel, VersionLabel, VersionOfRun,
 };
 use runmesh_core::document::Container;
 use runmesh_core::ids::DocumentId;
@@ -68,6 +68,28 @@ pub(super) async fn show(
         };
         let history = registry.history(&model)?.into_iter().map(named).collect();
         Ok(Json(ModelDetails { model: summary, all, history }))
+    })
+    .await
+}
+
+/// What a run was registered as.
+pub(super) async fn of_run(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+) -> Result<Json<Vec<VersionOfRun>>, Error> {
+    query(&app, move |_, snapshot| {
+        let run = runs::find(snapshot, &run)?.id.to_string();
+        let mut registry = Registry::new(snapshot);
+        let mut found = Vec::new();
+        for model in registry.models()? {
+            for version in registry.versions(&model.id())? {
+                if version.run_id() == run {
+                    let version = shown(snapshot, &model, &version)?;
+                    found.push(VersionOfRun { model: model.name.clone(), version });
+                }
+            }
+        }
+        Ok(Json(found))
     })
     .await
 }

@@ -14,10 +14,11 @@ use runmesh_core::api::{
     ErrorBody, Experiment, ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery, Groups, Held,
     Invitation, InviteRequest, JoinRequest, Joined, LeaveReport, LeaveWorkspace,
     LoggedModelDetails, Members, ModelDetails, ModelVersion, Named, NewExperiment, Peer, PinInfo,
-    PinRequest, PromoteModel, Purged, ROOT, RecoveryTicket, RegisterModel, RegisteredModel,
-    RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict, ResolveModel, RevokeRequest,
-    RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status, SyncReport, SyncRequest,
-    TablePage, TableQuery, Transfers, UseWorkspace, ViewUpdate, WorkspaceInfo,
+    PinRequest, PromoteModel, PurgeRequest, Purged, PurgedRuns, ROOT, RecoveryTicket,
+    RegisterModel, RegisteredModel, RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict,
+    ResolveModel, RevokeRequest, RoleRequest, RunDetails, RunSearch, RunsUpdate, SavedView, Status,
+    SyncReport, SyncRequest, TablePage, TableQuery, Transfers, UseWorkspace, VersionOfRun,
+    ViewUpdate, WorkspaceInfo,
 };
 use runmesh_core::ids::DeviceId;
 use utoipa::openapi::path::{
@@ -275,6 +276,10 @@ fn blobs(api: &mut Api) {
         .managed()
         .body::<CollectRequest>()
         .answers::<Collected>();
+    api.post("/runs/purge", "Takes deleted runs away for good, everywhere.")
+        .managed()
+        .body::<PurgeRequest>()
+        .answers::<PurgedRuns>();
     api.post("/runs/{run}/purge", "Takes a deleted run away for good, everywhere.")
         .managed()
         .answers::<Purged>();
@@ -288,6 +293,8 @@ fn models(api: &mut Api) {
     api.get("/logged-models/{model}/artifact", "The bytes of a file of it, or a range of them.")
         .query(&["path"])
         .answers_bytes();
+    api.get("/runs/{run}/versions", "What a run was registered as.")
+        .answers_list_of::<VersionOfRun>();
     api.get("/models", "The registered models.").answers_list_of::<RegisteredModel>();
     api.get("/models/{name}", "One, with its versions and history.").answers::<ModelDetails>();
     api.post("/models/register", "Registers what a run logged as the next version.")

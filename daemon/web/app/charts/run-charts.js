@@ -1,7 +1,7 @@
 // Charts over the runs of a table: those that are chosen, else the first that it shows.
 
 import { api } from "../api.js";
-import { title } from "../columns.js";
+import { IN_ROWS, title } from "../columns.js";
 import { plural } from "../format.js";
 import { go, route } from "../route.js";
 import { chosen, tick } from "../state.js";
@@ -41,12 +41,13 @@ function useRuns(rows, columns) {
 
 const MOST_GROUPS = 12;
 
-/** The runs by what they have in a column, those of most runs first. @param {Row[]} runs @param {number} at @param {ReadonlySet<string>} hidden */
-function groupsOf(runs, at, hidden) {
+/** The runs by what they have in a column, those of most runs first.
+ * @param {Row[]} runs @param {(run: Row) => import("../api.js").Cell} read @param {ReadonlySet<string>} hidden */
+function groupsOf(runs, read, hidden) {
   /** @type {Map<string, Set<string>>} */
   const groups = new Map();
   for (const run of runs) {
-    const name = run.values[at] === null ? "none" : String(run.values[at]);
+    const name = String(read(run) ?? "none");
     if (!hidden.has(run.id)) groups.set(name, (groups.get(name) ?? new Set()).add(run.id));
   }
   const all = [...groups].sort((a, b) => b[1].size - a[1].size).slice(0, MOST_GROUPS);
@@ -57,13 +58,17 @@ function groupsOf(runs, at, hidden) {
 export function RunCharts({ rows, columns }) {
   const panels = columns ? panelsOf(columns) : [];
   const by = route.value.query.get("group");
-  const needed = [...new Set([...panels.flatMap((panel) => panel.columns), ...(by ? [by] : [])])];
+  const needed = [...new Set([...panels.flatMap((panel) => panel.columns), ...(by && !IN_ROWS[by] ? [by] : [])])];
   const { found, picked } = useRuns(rows, needed);
   const [hidden, setHidden] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
   const drawn = (found?.runs ?? []).slice(0, picked || by ? MOST : UNASKED);
   const key = drawn.map((run) => run.id).join();
   const subjects = useMemo(() => drawn.map((run, at) => ({ id: run.id, name: run.name, start_ms: run.start_ms, color: colorAt(at) })), [key]);
-  const groups = useMemo(() => (by && found?.columns.includes(by) ? groupsOf(drawn, found.columns.indexOf(by), hidden) : null), [key, by, found?.columns, hidden]);
+  const groups = useMemo(() => {
+    if (!by || !found || (!IN_ROWS[by] && !found.columns.includes(by))) return null;
+    const at = found.columns.indexOf(by);
+    return groupsOf(drawn, IN_ROWS[by] ?? ((run) => run.values[at]), hidden);
+  }, [key, by, found?.columns, hidden]);
   if (!found || !columns) return html`<${Loading} />`;
   if (found.runs.length === 0) return html`<${Empty} title="No runs to draw" />`;
   const toggle = (/** @type {string} */ id) => {

@@ -2,29 +2,32 @@
 
 import { api } from "../api.js";
 import { moment } from "../format.js";
+import { useFresh } from "../fresh.js";
 import { href } from "../route.js";
 import { attempt, tell, tick } from "../state.js";
 import { cls, html, useState } from "../ui.js";
 import { Audit } from "../parts/audit.js";
-import { Conflicts, useConflicts } from "../parts/conflicts.js";
+import { Disputed } from "../parts/conflicts.js";
 import { Dialog, Menu, MenuItem } from "../parts/dialog.js";
 import { Pairs } from "../parts/facts.js";
 import { Icon } from "../parts/icons.js";
 import { Markdown } from "../parts/markdown.js";
 import { Failure, Loading, Time } from "../parts/small.js";
-import { labelOf, useFresh } from "./models.js";
+import { labelOf } from "./models.js";
 
 /** @typedef {import("../api.js").ModelVersion} Version */
 
 const STAGES = /** @type {const} */ (["Production", "Staging", "Archived", "None"]);
 
-/** @param {{ name: string }} props */
-export function ModelPage({ name }) {
+/** @param {{ name: string, opened?: string }} props opened: the number of a version, as MLflow's links name one */
+export function ModelPage({ name, opened }) {
   const { answer: model, error } = useFresh(() => api.model(name), name);
   const [moving, setMoving] = useState(/** @type {{ version: Version, rollback: boolean } | null} */ (null));
   document.title = `${name} · runmesh`;
   if (error) return html`<${Failure} error=${error}><p><a href="#/models">All models</a></p><//>`;
   if (!model) return html`<${Loading} />`;
+  const isOfIt = (/** @type {import("../api.js").Conflict} */ { kind, name, document }) =>
+    (kind === "registered model" && name === model.name) || (kind === "model version" && model.all.some((version) => version.id === document));
   return html`
     <article class="model-page">
       <header class="run-head">
@@ -32,11 +35,11 @@ export function ModelPage({ name }) {
         <div class="run-title"><h1><bdi>${model.name}</bdi></h1>
           ${Object.entries(model.stages).filter(([stage]) => stage !== "None").map(([stage, label]) => html`<span class=${cls("badge", stage === "Production" && "good")}>${stage.toLowerCase()}: ${labelOf(label)}</span>`)}</div>
       </header>
-      <${Disputed} model=${model} />
+      <${Disputed} about=${isOfIt} of=${`${model.name} ${JSON.stringify(model.conflicts)}`} />
       <div class="overview">
         <div class="column">
           <section class="card" aria-label="Versions"><header><h2>Versions</h2><span class="count">${model.all.length}</span></header>
-            <ul class="versions">${model.all.map((version) => html`<${VersionLine} key=${version.id} version=${version} model=${model} onMove=${(/** @type {boolean} */ rollback) => setMoving({ version, rollback })} />`)}</ul></section>
+            <ul class="versions">${model.all.map((version) => html`<${VersionLine} key=${version.id} version=${version} model=${model} start=${String(version.number) === opened} onMove=${(/** @type {boolean} */ rollback) => setMoving({ version, rollback })} />`)}</ul></section>
         </div>
         <div class="column">
           ${model.description && html`<section class="card" aria-label="Note"><header><h2>Note</h2></header><${Markdown} text=${model.description} /></section>`}
@@ -50,9 +53,9 @@ export function ModelPage({ name }) {
   `;
 }
 
-/** @param {{ version: Version, model: import("../api.js").ModelDetails, onMove: (rollback: boolean) => void }} props */
-function VersionLine({ version, model, onMove }) {
-  const [open, setOpen] = useState(false);
+/** @param {{ version: Version, model: import("../api.js").ModelDetails, start: boolean, onMove: (rollback: boolean) => void }} props start: open at first */
+function VersionLine({ version, model, start, onMove }) {
+  const [open, setOpen] = useState(start);
   const wasInUse = version.stage === "Archived" && model.history.some((event) => event.version === version.number && event.to === "Production");
   return html`
     <li class="version">
@@ -110,19 +113,6 @@ const History = ({ history }) => html`
       </li>`)}</ol>
   </section>
 `;
-
-/** @param {{ model: import("../api.js").ModelDetails }} props */
-function Disputed({ model }) {
-  const isOfIt = (/** @type {import("../api.js").Conflict} */ { kind, name, document }) =>
-    (kind === "registered model" && name === model.name) || (kind === "model version" && model.all.some((version) => version.id === document));
-  const { conflicts } = useConflicts(isOfIt, `${model.name} ${JSON.stringify(model.conflicts)}`);
-  if (!conflicts?.length) return null;
-  return html`
-    <section class="card disputed" aria-label="Conflicts">
-      <header><h2>Devices that were apart disagree</h2><span class="count">${conflicts.length}</span></header>
-      <${Conflicts} conflicts=${conflicts} />
-    </section>`;
-}
 
 /** @param {{ model: string, version: Version, rollback: boolean, onClose: () => void }} props */
 function Promote({ model, version, rollback, onClose }) {

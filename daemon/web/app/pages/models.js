@@ -1,34 +1,15 @@
 // The registered models: what is in use where.
 
-import { api, ApiError } from "../api.js";
+import { api } from "../api.js";
 import { plural } from "../format.js";
+import { useFresh } from "../fresh.js";
 import { href } from "../route.js";
-import { tick } from "../state.js";
-import { html, useEffect, useState } from "../ui.js";
+import { html, useState } from "../ui.js";
 import { Icon } from "../parts/icons.js";
 import { Empty, Failure, Loading, Paste, Time } from "../parts/small.js";
 
 /** @param {import("../api.js").VersionLabel} label */
 export const labelOf = (label) => (label.semver ? `${label.semver} (${label.number})` : `version ${label.number}`);
-
-/** Asks, and asks again when something changed. @template T @param {() => Promise<T>} ask @param {string} key */
-export function useFresh(ask, key) {
-  const [answer, setAnswer] = useState(/** @type {T | null} */ (null));
-  const [error, setError] = useState(/** @type {ApiError | null} */ (null));
-  useEffect(() => {
-    let late = false;
-    ask().then(
-      (now) => {
-        if (late) return;
-        setAnswer(() => now);
-        setError(null);
-      },
-      (why) => void (!late && why instanceof ApiError && setError(why)),
-    );
-    return () => void (late = true);
-  }, [key, tick.value]);
-  return { answer, error };
-}
 
 export function ModelsPage() {
   const { answer: models, error } = useFresh(api.models, "");

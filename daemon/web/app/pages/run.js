@@ -1,55 +1,34 @@
 // One run: what went in, what came out, and what people wrote about it.
 
-import { api, ApiError } from "../api.js";
+import { api } from "../api.js";
 import { isSystemTag } from "../columns.js";
 import { duration, number } from "../format.js";
+import { useFresh } from "../fresh.js";
 import { go, href, route, setQuery } from "../route.js";
-import { attempt, throttled, tick } from "../state.js";
-import { html, useEffect, useState } from "../ui.js";
+import { attempt, tick } from "../state.js";
+import { cls, html, useEffect, useState } from "../ui.js";
 import { RunCurves } from "../charts/run-curves.js";
 import { Sparkline } from "../charts/sparkline.js";
 import { Artifacts } from "../parts/artifacts.js";
 import { Audit } from "../parts/audit.js";
 import { pinRun } from "../parts/blobs.js";
-import { Conflicts, useConflicts } from "../parts/conflicts.js";
-import { setDeleted } from "../parts/chosen.js";
+import { Disputed } from "../parts/conflicts.js";
+import { askForTag, setDeleted } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
 import { Facts, Pairs } from "../parts/facts.js";
 import { Icon } from "../parts/icons.js";
 import { Environment, LoggedModels, useLoggedModels } from "../parts/logged-models.js";
 import { Note } from "../parts/note.js";
+import { purge, useMayPurge } from "../parts/purge.js";
 import { Register } from "../parts/register.js";
+import { labelOf } from "./models.js";
 import { copy, CopyButton, Failure, Loading, Status, Time } from "../parts/small.js";
 
 const TABS = /** @type {const} */ ([["overview", "Overview"], ["charts", "Charts"], ["artifacts", "Artifacts"]]);
 
-/** The run, asked for again when something changed. @param {string} id */
-function useRun(id) {
-  const [run, setRun] = useState(/** @type {import("../api.js").Run | null} */ (null));
-  const [error, setError] = useState(/** @type {ApiError | null} */ (null));
-  useEffect(() => {
-    let late = false;
-    const load = () => api.run(id).then(
-      (now) => {
-        if (late) return;
-        setRun(now);
-        setError(null);
-      },
-      (why) => void (!late && why instanceof ApiError && setError(why)),
-    );
-    const refresh = throttled(load, 1_000);
-    const stop = tick.subscribe(() => void refresh());
-    return () => {
-      late = true;
-      stop();
-    };
-  }, [id]);
-  return { run, error, setRun };
-}
-
 /** @param {{ id: string }} props */
 export function RunPage({ id }) {
-  const { run, error } = useRun(id);
+  const { answer: run, error } = useFresh(() => api.run(id), id);
   document.title = `${run?.name ?? "Run"} · runmesh`;
   return run ? html`<${Shown} run=${run} />` : error ? html`<${Failure} error=${error}><p><a href="#/experiments">All runs</a></p><//>` : html`<${Loading} />`;
 }
@@ -83,14 +62,13 @@ function Head({ run }) {
     if (name !== null) await update({ name: name.trim() });
   };
   const tag = async () => {
-    const answer = await ask({ title: "Tag the run", label: "Tag, as name = value", placeholder: "stage = baseline", go: "Set tag" });
-    if (answer === null) return;
-    const cut = answer.indexOf("=");
-    const [key, value] = cut < 0 ? [answer, "true"] : [answer.slice(0, cut), answer.slice(cut + 1)];
-    await update({ set_tags: { [key.trim()]: value.trim() } });
+    const set_tags = await askForTag("Tag the run");
+    if (set_tags) await update({ set_tags });
   };
   const [registering, setRegistering] = useState(false);
   const deleted = run.lifecycle === "deleted";
+  const mayPurge = useMayPurge(deleted);
+  const purged = async () => void ((await purge([run.id])) && go(["experiments", run.experiment.id], { deleted: "1" }));
   const took = run.end_ms ? duration(run.end_ms - run.start_ms) : "";
   return html`
     <header class="run-head">
@@ -107,7 +85,8 @@ function Head({ run }) {
           <${MenuItem} icon="copy" onClick=${() => copy(run.id)}>Copy the run's id<//>
           ${run.artifacts.length > 0 && html`<${MenuItem} icon="pin" onClick=${() => pinRun(run.id)}>Keep its files here<//>`}
           ${deleted
-            ? html`<${MenuItem} icon="restore" onClick=${() => setDeleted([run.id], false)}>Restore<//>`
+            ? html`<${MenuItem} icon="restore" onClick=${() => setDeleted([run.id], false)}>Restore<//>
+              ${mayPurge && html`<${MenuItem} icon="trash" danger onClick=${purged}>Purge for good<//>`}`
             : html`<${MenuItem} icon="trash" danger onClick=${() => setDeleted([run.id], true)}>Delete<//>`}
         <//>
       </div>
@@ -118,20 +97,9 @@ function Head({ run }) {
         ${run.user && html`<span>by <bdi>${run.user}</bdi></span>`}
         <span class="mono">${run.id}<${CopyButton} text=${run.id} label="Copy the run's id" /></span>
       </p>
-      <${Disputed} run=${run} />
+      <${Disputed} about=${(/** @type {import("../api.js").Conflict} */ conflict) => conflict.document === run.id} of=${`${run.id} ${run.conflicted_params.length}`} />
     </header>
   `;
-}
-
-/** What devices that were apart set differently. @param {{ run: import("../api.js").Run }} props */
-function Disputed({ run }) {
-  const { conflicts } = useConflicts((conflict) => conflict.document === run.id, `${run.id} ${run.conflicted_params.length}`);
-  if (!conflicts?.length) return null;
-  return html`
-    <section class="card disputed" aria-label="Conflicts">
-      <header><h2>Devices that were apart disagree</h2><span class="count">${conflicts.length}</span></header>
-      <${Conflicts} conflicts=${conflicts} />
-    </section>`;
 }
 
 /** @param {{ run: import("../api.js").Run, models: import("../api.js").LoggedModel[] }} props */
@@ -147,17 +115,18 @@ function Overview({ run, models }) {
       <div class="column">
         <${Metrics} run=${run} />
         <${Pairs} title="Params" pairs=${Object.entries(run.params)} none="No params were logged." flagged=${run.conflicted_params} />
+        <${Facts.Datasets} run=${run} />
+        <${Pairs} title="Tags" pairs=${tags} none="No tags were set." onForget=${run.lifecycle === "active" ? forget : undefined} />
+        ${system.length > 0 && html`<details class="card"><summary>Tags that clients set (${system.length})</summary><${Pairs} pairs=${system} /></details>`}
       </div>
       <div class="column">
         <${Note} run=${run} />
         <${Relatives} run=${run} />
+        <${RegisteredAs} run=${run} />
         <${LoggedModels} models=${models} />
         <${Facts.Code} run=${run} />
         <${Environment} run=${run} models=${models} />
         <${Audit} of=${{ run: run.id }} />
-        <${Facts.Datasets} run=${run} />
-        <${Pairs} title="Tags" pairs=${tags} none="No tags were set." onForget=${run.lifecycle === "active" ? forget : undefined} />
-        ${system.length > 0 && html`<details class="card"><summary>Tags that clients set (${system.length})</summary><${Pairs} pairs=${system} /></details>`}
       </div>
     </div>
   `;
@@ -192,6 +161,20 @@ function Metrics({ run }) {
   `;
 }
 
+/** Which versions of registered models came from it. @param {{ run: import("../api.js").Run }} props */
+function RegisteredAs({ run }) {
+  const { answer } = useFresh(() => api.versionsOf(run.id), run.id);
+  return answer && answer.length > 0 && html`
+    <section class="card" aria-label="Registered as">
+      <header><h2>Registered as</h2></header>
+      <ul class="links">${answer.map(({ model, version }) => html`<li key=${version.id}>
+        <a href=${href(["models", model, "versions", String(version.number)])}><bdi>${model}</bdi> ${labelOf(version)}</a>
+        <span>${version.aliases.map((alias) => html`<span class="badge"><bdi>@${alias}</bdi></span> `)}
+          ${version.stage !== "None" && html`<span class=${cls("badge", version.stage === "Production" && "good")}>${version.stage.toLowerCase()}</span>`}</span></li>`)}</ul>
+    </section>
+  `;
+}
+
 /** The run this is a part of, and the parts of this one. @param {{ run: import("../api.js").Run }} props */
 function Relatives({ run }) {
   const [children, setChildren] = useState(/** @type {import("../api.js").Row[]} */ ([]));
@@ -212,7 +195,7 @@ function Relatives({ run }) {
       <header><h2>Related runs</h2></header>
       ${parent && html`<h3>Part of</h3><ul class="links">${link(parent)}</ul>`}
       ${children.length > 0 && html`<h3>Its parts</h3><ul class="links">${children.map(link)}</ul>
-        <button class="link" onClick=${() => go(["compare"], { run: children.map((one) => one.id) })}>Compare them</button>`}
+        ${children.length > 1 && html`<button class="link" onClick=${() => go(["compare"], { run: children.map((one) => one.id) })}>Compare them</button>`}`}
     </section>
   `;
 }

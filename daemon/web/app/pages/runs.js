@@ -5,7 +5,7 @@ import { and, defaults, field, isValue } from "../columns.js";
 import { plural } from "../format.js";
 import { go, route, setQuery, target } from "../route.js";
 import { Rows } from "../rows.js";
-import { attempt, chosen, experiments, keepSetting, setting, throttled, tick } from "../state.js";
+import { attempt, chosen, experiments, keepSetting, peers, setting, throttled, tick } from "../state.js";
 import { html, useEffect, useMemo, useState } from "../ui.js";
 import { ChosenBar } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
@@ -31,6 +31,8 @@ function asked() {
     deleted: query.has("deleted"),
     columns: query.getAll("col"),
     pinned: query.getAll("pin"),
+    // The column's name may have a colon in it.
+    widths: Object.fromEntries(query.getAll("w").map((one) => [one.slice(one.indexOf(":") + 1), parseInt(one, 10) || undefined]).filter(([, size]) => size)),
     view: query.get("view") ?? "table",
     group: query.get("group") ?? "",
   };
@@ -52,7 +54,7 @@ export function RunsPage() {
   useEffect(() => void (chosen.value = new Set()), [key, now.deleted]);
 
   const kept = setting(`columns ${key}`, /** @type {string[]} */ ([]));
-  const shown = now.columns.length ? now.columns : kept.length ? kept : columns ? defaults(columns, ids.length !== 1) : null;
+  const shown = now.columns.length ? now.columns : kept.length ? kept : columns ? defaults(columns, ids.length !== 1, peers.value.length > 0) : null;
   const rows = useRows(ids, now, shown);
   const setShown = (/** @type {string[]} */ to) => {
     keepSetting(`columns ${key}`, to);
@@ -189,7 +191,8 @@ function Table({ rows, shown, now, ids, onColumns }) {
     const pinned = now.pinned.includes(column) ? now.pinned.filter((one) => one !== column) : [...now.pinned, column];
     setQuery({ pin: pinned }, { replace: true });
   };
-  return html`<${Grid} rows=${rows} columns=${shown} pinned=${now.pinned} sort=${now.sort} onColumns=${onColumns} onPin=${pin}
+  return html`<${Grid} rows=${rows} columns=${shown} pinned=${now.pinned} widths=${now.widths} sort=${now.sort} onColumns=${onColumns} onPin=${pin}
+    onWidths=${(/** @type {Record<string, number>} */ widths) => setQuery({ w: Object.entries(widths).map(([column, size]) => `${size}:${column}`) }, { replace: true })}
     onSort=${(/** @type {string} */ column, /** @type {boolean} */ down) => setQuery({ sort: down ? `-${column}` : column })}
     onFilter=${(/** @type {string} */ clause) => setQuery({ q: and(now.filter, clause) })}
     onOpen=${(/** @type {import("../api.js").Row} */ run) => go(["experiments", run.experiment, "runs", run.id])} />`;

@@ -1,7 +1,7 @@
 // Who did what to a run or a model, on which device and when: each line is of an entry that its device has signed.
 
 import { api } from "../api.js";
-import { moment, plural } from "../format.js";
+import { called, moment, plural } from "../format.js";
 import { html, useEffect, useState } from "../ui.js";
 import { Icon } from "./icons.js";
 import { Time } from "./small.js";
@@ -31,7 +31,7 @@ export function Audit({ of }) {
     return () => void (late = true);
   }, [key, open]);
   if (lines.length === 0) return null;
-  const devices = new Map(lines.map((line) => [line.device.id, line.device.name || line.device.id.slice(0, 10)]));
+  const devices = new Map(lines.map((line) => [line.device.id, called(line.device)]));
   const broken = lines.filter((line) => line.broken).length;
   const entries = new Set(lines.map((line) => line.hash)).size;
   return html`
@@ -56,6 +56,6 @@ const Line = ({ line }) => html`
     ${(line.more ?? 0) > 0 && html`<p class="muted">and ${plural(line.more ?? 0, "more change")}</p>`}
     ${line.void && html`<p class="lag">It does not count: ${line.void}</p>`}
     ${line.broken && html`<p class="lag"><${Icon} name="warn" /> ${line.broken}</p>`}
-    <p class="muted" title=${`${moment(line.at_ms)}; entry ${line.entry}, ${line.hash}`}><${Time} ms=${line.at_ms} /> on <bdi>${line.device.name || line.device.id.slice(0, 10)}</bdi>, entry ${line.entry}, <span class="mono">${line.hash.slice(0, 10)}</span></p>
+    <p class="muted" title=${`${moment(line.at_ms)}; entry ${line.entry}, ${line.hash}`}><${Time} ms=${line.at_ms} /> on <bdi>${called(line.device)}</bdi>, entry ${line.entry}, <span class="mono">${line.hash.slice(0, 10)}</span></p>
   </li>
 `;

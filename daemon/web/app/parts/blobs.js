@@ -1,7 +1,7 @@
 // The bytes of files: who holds them, how far those are that are coming, and what is kept here whatever happens.
 
 import { api } from "../api.js";
-import { bytes, plural } from "../format.js";
+import { bytes, called, plural } from "../format.js";
 import { href } from "../route.js";
 import { attempt, tell, tick } from "../state.js";
 import { html, signal, useEffect, useState } from "../ui.js";
@@ -40,7 +40,7 @@ export function Holders({ of, path, blob }) {
   return html`
     <p class="file-line holders">
       ${held.holders.length === 0 ? html`<span class="lag">no device is known to hold it</span>` : html`<span>held by ${held.holders.map(({ device, here, connected }, at) => html`${at > 0 && ", "}
-        <bdi key=${device.id} class=${connected ? "" : "away"} title=${here ? "this device" : connected ? "online" : "not online"}>${here ? "this device" : device.name || device.id.slice(0, 10)}</bdi>`)}</span>`}
+        <bdi key=${device.id} class=${connected ? "" : "away"} title=${here ? "this device" : connected ? "online" : "not online"}>${here ? "this device" : called(device)}</bdi>`)}</span>`}
       <button class="link" title=${held.pinned ? "Let it go when the device's policy says so" : "Fetch it if it is elsewhere, and keep it whatever the device's policy is"} onClick=${() => pin(what, !held.pinned)}>
         ${held.pinned ? "kept here; let it go" : "Keep it here"}</button>
     </p>

@@ -1,7 +1,7 @@
 // Carrying runs by hand: a bundle is made here and saved, or dropped here and read.
 
 import { api } from "../api.js";
-import { bytes, plural } from "../format.js";
+import { bytes, called, plural } from "../format.js";
 import { attempt, peers, tell, tick } from "../state.js";
 import { cls, html, useRef, useState } from "../ui.js";
 import { Dialog } from "./dialog.js";
@@ -48,7 +48,7 @@ export function Bundles() {
 
 /** What came of a bundle. @param {{ name: string, report: Report }} props */
 function Came({ name, report }) {
-  const from = report.head.device.name || report.head.device.id.slice(0, 10);
+  const from = called(report.head.device);
   const nothing = report.entries_new === 0 && report.blobs_new === 0;
   const whole = !report.broken && report.missing.length === 0 && report.stuck.length === 0 && report.blobs_bad.length === 0;
   return html`
@@ -86,7 +86,7 @@ function Export({ onClose }) {
         <label class="field">What it holds
           <select value=${from} onChange=${(/** @type {any} */ event) => setFrom(event.target.value)}>
             <option value="">what some member may lack</option><option value="all">everything</option>
-            ${peers.value.map((peer) => html`<option value=${peer.device.id}>what ${peer.device.name || peer.device.id.slice(0, 10)} may lack</option>`)}
+            ${peers.value.map((peer) => html`<option value=${peer.device.id}>what ${called(peer.device)} may lack</option>`)}
           </select></label>
         <label class="field">Files
           <select value=${blobs} onChange=${(/** @type {any} */ event) => setBlobs(event.target.value)}>

@@ -1,6 +1,7 @@
 // What devices that were apart decided differently: each value, who set it and when, and a button that settles it.
 
 import { api } from "../api.js";
+import { called } from "../format.js";
 import { href } from "../route.js";
 import { attempt, tell, tick } from "../state.js";
 import { html, signal, useEffect, useState } from "../ui.js";
@@ -23,6 +24,17 @@ export function useConflicts(about, key) {
     return () => void (late = true);
   }, [key, settled.value]);
   return { conflicts: all?.conflicts.filter(about) ?? null, more: all?.more ?? false };
+}
+
+/** The conflicts of what a view shows, if there are any. @param {{ about: (conflict: Conflict) => boolean, of: string }} props of: changes when they may have */
+export function Disputed({ about, of }) {
+  const { conflicts } = useConflicts(about, of);
+  if (!conflicts?.length) return null;
+  return html`
+    <section class="card disputed" aria-label="Conflicts">
+      <header><h2>Devices that were apart disagree</h2><span class="count">${conflicts.length}</span></header>
+      <${Conflicts} conflicts=${conflicts} />
+    </section>`;
 }
 
 /** @param {Conflict} conflict @param {{ take: string, verbatim?: boolean }} choice @param {string} said */
@@ -66,7 +78,7 @@ function Line({ conflict, named }) {
       <ul>${conflict.values.map((value) => html`
         <li class="choice" key=${value.label ?? value.value}>
           <bdi class="choice-value">${value.said || html`<i class="muted">empty</i>`}</bdi>
-          <span class="muted">${value.device ? html`<bdi>${value.device.name || value.device.id.slice(0, 10)}</bdi>, ` : ""}<${Time} ms=${value.at_ms} /></span>
+          <span class="muted">${value.device ? html`<bdi>${called(value.device)}</bdi>, ` : ""}<${Time} ms=${value.at_ms} /></span>
           ${value.served && html`<span class="badge" title="Clients are answered with it until this is settled">served now</span>`}
           <span class="grow"></span>
           <button onClick=${() => settle(conflict, value.label ? { take: value.label } : { take: value.value, verbatim: true }, value.said)}

@@ -26,11 +26,11 @@ export function Dialog({ title, wide, onClose, children }) {
 }
 
 /** @typedef {{ title: string, text?: string, label?: string, value?: string, placeholder?: string, go: string,
- *   danger?: boolean, done: (answer: string | null) => void }} Question */
+ *   danger?: boolean, must?: string, done: (answer: string | null) => void }} Question */
 const question = signal(/** @type {Question | null} */ (null));
 
 /**
- * Asks for a text, or with no `label` for a yes. Resolves to null if the person would rather not.
+ * Asks for a text, or with no `label` for a yes; `must` is the only text that will do. Resolves to null if the person would rather not.
  * @param {Omit<Question, "done">} what @returns {Promise<string | null>}
  */
 export function ask(what) {
@@ -51,11 +51,11 @@ export function Asked() {
 }
 
 /** @param {Question} props */
-function Asking({ title, text, label, value = "", placeholder, go, danger, done }) {
+function Asking({ title, text, label, value = "", placeholder, go, danger, must, done }) {
   const [answer, setAnswer] = useState(value);
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
-    if (!label || answer.trim()) done(label ? answer : "yes");
+    if (!label || (must ? answer.trim() === must : answer.trim())) done(label ? answer : "yes");
   };
   return html`
     <${Dialog} title=${title} onClose=${() => done(null)}>
@@ -67,7 +67,7 @@ function Asking({ title, text, label, value = "", placeholder, go, danger, done 
         </label>`}
         <div class="actions">
           <button type="button" onClick=${() => done(null)}>Cancel</button>
-          <button type="submit" autofocus=${!label} class=${danger ? "danger" : "primary"}>${go}</button>
+          <button type="submit" autofocus=${!label} disabled=${must !== undefined && answer.trim() !== must} class=${danger ? "danger" : "primary"}>${go}</button>
         </div>
       </form>
     <//>

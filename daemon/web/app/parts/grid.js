@@ -3,27 +3,33 @@
 // Keys, when the table has the focus: j and k or the arrows move, Enter opens, x or Space chooses, Home and End go
 // to the ends. Columns are sorted by a click on their name, moved by dragging it, and sized at its edge.
 
-import { ATTRIBUTES, clause, field, isAttribute, isCurve, isMetric, shown, split, title } from "../columns.js";
+import { ATTRIBUTES, clause, field, isAttribute, isCurve, isMetric, isValue, shown, split, title } from "../columns.js";
 import { RowCurve } from "../charts/sparks.js";
 import { href } from "../route.js";
 import { choose, chosen, experiments, keepSetting, setting } from "../state.js";
 import { cls, html, useEffect, useRef, useSignal, useState } from "../ui.js";
 import { Menu, MenuItem } from "./dialog.js";
 import { Icon } from "./icons.js";
-import { Status } from "./small.js";
+import { Status, Time } from "./small.js";
 
 const ROW = 34;
 const HEAD = 36;
+/** How many pixels wider or narrower a column gets from its menu. */
+const STEP = 40;
+/** Browsers make no element taller than some 17 million pixels; of a longer table a pixel of scrolling is more than one of rows. */
+const MOST_HEIGHT = 12_000_000;
 /** Rows drawn beyond what is seen, so that scrolling does not outrun drawing. */
 const MARGIN = 12;
+/** Columns that a click sorts from high to low at first, as it does metrics. */
+const MOST_FIRST = ["started", "duration"];
 const NAME_WIDTH = 230;
 const NAME_WIDTH_PHONE = 140;
 
 /** @typedef {import("../api.js").Row} Row */
 /**
- * @typedef {{ rows: import("../rows.js").Rows, columns: string[], pinned: string[], sort: { column: string, down: boolean } | null,
+ * @typedef {{ rows: import("../rows.js").Rows, columns: string[], pinned: string[], widths: Record<string, number>, sort: { column: string, down: boolean } | null,
  *   onSort: (column: string, down: boolean) => void, onColumns: (columns: string[]) => void,
- *   onPin: (column: string) => void, onFilter: (clause: string) => void, onOpen: (run: Row) => void }} GridProps
+ *   onWidths: (widths: Record<string, number>) => void, onPin: (column: string) => void, onFilter: (clause: string) => void, onOpen: (run: Row) => void }} GridProps
  */
 
 /** @param {string} column */
@@ -38,13 +44,21 @@ export function Grid(props) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const view = useSignal({ top: 0, height: 600 });
   const active = useSignal(0);
-  const [widths, setWidths] = useState(() => setting("widths", /** @type {Record<string, number>} */ ({})));
+  /** What this browser was told last, of any table. */
+  const [kept, setKept] = useState(() => setting("widths", /** @type {Record<string, number>} */ ({})));
+  const [dragged, setDragged] = useState(/** @type {Record<string, number>} */ ({}));
   const last = useRef(/** @type {number | null} */ (null));
   rows.version.value;
   const total = rows.total.value ?? 0;
 
-  const first = Math.max(0, Math.floor(view.value.top / ROW) - MARGIN);
-  const until = Math.min(total, Math.ceil((view.value.top + view.value.height) / ROW) + MARGIN);
+  const tall = Math.min(total * ROW, MOST_HEIGHT);
+  const room = view.value.height - HEAD;
+  const scale = tall < total * ROW ? (total * ROW - room) / (tall - room) : 1;
+  // Where the view would be if all rows had their place, and how far from it they are drawn.
+  const top = view.value.top * scale;
+  const shift = top - view.value.top;
+  const first = Math.max(0, Math.floor(top / ROW) - MARGIN);
+  const until = Math.min(total, Math.ceil((top + view.value.height) / ROW) + MARGIN);
   useEffect(() => rows.want(first, Math.max(until, first + 1)), [rows, first, until]);
 
   useEffect(() => {
@@ -66,7 +80,7 @@ export function Grid(props) {
   const ordered = [...columns.filter((c) => pinned.includes(c)), ...columns.filter((c) => !pinned.includes(c))];
   const all = ["name", ...ordered];
   const name = innerWidth < 600 ? NAME_WIDTH_PHONE : NAME_WIDTH;
-  const width = (/** @type {string} */ column) => widths[column] ?? (column === "name" ? name : widthOf(column));
+  const width = (/** @type {string} */ column) => dragged[column] ?? props.widths[column] ?? kept[column] ?? (column === "name" ? name : widthOf(column));
   const fixed = 1 + pinned.filter((column) => columns.includes(column)).length;
   let left = 36;
   const places = all.map((column, at) => {
@@ -80,10 +94,10 @@ export function Grid(props) {
   const move = (to) => {
     active.value = Math.min(Math.max(0, to), Math.max(0, total - 1));
     const element = /** @type {HTMLDivElement} */ (box.current);
-    const top = active.value * ROW;
-    const room = element.clientHeight - HEAD;
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + ROW > element.scrollTop + room) element.scrollTop = top + ROW - room;
+    const wanted = active.value * ROW;
+    const seen = element.scrollTop * scale;
+    if (wanted < seen) element.scrollTop = wanted / scale;
+    else if (wanted + ROW > seen + room) element.scrollTop = (wanted + ROW - room) / scale;
   };
   /** @param {number} index @param {boolean} range */
   const pick = (index, range) => {
@@ -114,11 +128,14 @@ export function Grid(props) {
     event.stopPropagation();
   };
 
-  /** @param {string} column @param {number} to */
-  const resize = (column, to) => {
-    const next = { ...widths, [column]: Math.min(900, Math.max(56, Math.round(to))) };
-    setWidths(next);
-    keepSetting("widths", next);
+  /** @param {string} column @param {number} to @param {boolean} done no longer under the pointer */
+  const resize = (column, to, done) => {
+    const size = Math.min(900, Math.max(56, Math.round(to)));
+    setDragged(done ? {} : { [column]: size });
+    if (!done) return;
+    setKept({ ...kept, [column]: size });
+    keepSetting("widths", { ...kept, [column]: size });
+    props.onWidths({ ...props.widths, [column]: size });
   };
 
   // The values of a row come in the order in which the search names the columns.
@@ -126,7 +143,7 @@ export function Grid(props) {
   const valueAt = (/** @type {string} */ column) => order.get(column) ?? -1;
   const drawn = [];
   for (let index = first; index < until; index++) {
-    drawn.push(html`<${GridRow} key=${index} index=${index} run=${rows.row(index)} valueAt=${valueAt} places=${places} template=${template}
+    drawn.push(html`<${GridRow} key=${index} index=${index} top=${index * ROW - shift} run=${rows.row(index)} valueAt=${valueAt} places=${places} template=${template}
       active=${active.value === index} onPick=${pick} onActive=${(/** @type {number} */ to) => (active.value = to)}
       onFilter=${props.onFilter} onOpen=${props.onOpen} />`);
   }
@@ -139,7 +156,7 @@ export function Grid(props) {
           pinned=${pinned.includes(place.column)} onSort=${props.onSort} onColumns=${props.onColumns} onPin=${props.onPin} onResize=${resize} />`)}
         <span></span>
       </div>
-      <div class="grid-body" role="rowgroup" style=${{ height: `${total * ROW}px` }}>${drawn}</div>
+      <div class="grid-body" role="rowgroup" style=${{ height: `${tall}px` }}>${drawn}</div>
     </div>
   `;
 }
@@ -166,21 +183,25 @@ function ChooseAll({ rows }) {
 
 /** @param {{ place: { column: string, left: number | null, last: boolean }, all: string[], sort: GridProps["sort"], width: number,
  *   pinned: boolean, onSort: GridProps["onSort"], onColumns: GridProps["onColumns"], onPin: GridProps["onPin"],
- *   onResize: (column: string, width: number) => void }} props */
+ *   onResize: (column: string, width: number, done: boolean) => void }} props */
 function Heading({ place, all, sort, width, pinned, onSort, onColumns, onPin, onResize }) {
   const { column, left, last } = place;
   const sorts = sort?.column === column ? sort : null;
   const sortable = field(column) !== null;
   const [over, setOver] = useState(false);
   const isName = column === "name";
+  const at = all.indexOf(column);
   const name = isName ? "Run" : title(column);
-  const click = () => sortable && onSort(column, sorts ? !sorts.down : isMetric(column) || column === "started");
+  const click = () => sortable && onSort(column, sorts ? !sorts.down : isMetric(column) || MOST_FIRST.includes(column));
   const grab = (/** @type {PointerEvent} */ event) => {
     const target = /** @type {HTMLElement} */ (event.target);
     const from = event.clientX;
     target.setPointerCapture(event.pointerId);
-    target.onpointermove = (now) => onResize(column, width + now.clientX - from);
-    target.onpointerup = () => (target.onpointermove = null);
+    target.onpointermove = (now) => onResize(column, width + now.clientX - from, false);
+    target.onpointerup = (now) => {
+      target.onpointermove = target.onpointerup = null;
+      onResize(column, width + now.clientX - from, true);
+    };
     event.preventDefault();
     event.stopPropagation();
   };
@@ -204,6 +225,10 @@ function Heading({ place, all, sort, width, pinned, onSort, onColumns, onPin, on
       <${Menu} label=${`Column ${name}`} face=${html`<${Icon} name="more" />`} class="quiet grid-more">
         ${sortable && html`<${MenuItem} onClick=${() => onSort(column, false)} icon="chevron">Sort from low to high<//>`}
         ${sortable && html`<${MenuItem} onClick=${() => onSort(column, true)} icon="chevron">Sort from high to low<//>`}
+        ${at > 0 && html`<${MenuItem} onClick=${() => onColumns(all.with(at, all[at - 1]).with(at - 1, column))} icon="chevron">Move to the left<//>`}
+        ${at >= 0 && at < all.length - 1 && html`<${MenuItem} onClick=${() => onColumns(all.with(at, all[at + 1]).with(at + 1, column))} icon="chevron">Move to the right<//>`}
+        <${MenuItem} onClick=${() => onResize(column, width + STEP, true)} icon="zoom">Wider<//>
+        <${MenuItem} onClick=${() => onResize(column, width - STEP, true)} icon="zoom">Narrower<//>
         ${!isName && html`<${MenuItem} onClick=${() => onPin(column)} icon="pin">${pinned ? "Let go of the left edge" : "Keep at the left edge"}<//>`}
         ${!isName && html`<${MenuItem} onClick=${() => onColumns(all.filter((one) => one !== column))} icon="close">Hide<//>`}
       <//>
@@ -212,11 +237,11 @@ function Heading({ place, all, sort, width, pinned, onSort, onColumns, onPin, on
   `;
 }
 
-/** @param {{ index: number, run: Row | undefined, valueAt: (column: string) => number, places: { column: string, left: number | null, last: boolean }[], template: string, active: boolean,
+/** @param {{ index: number, top: number, run: Row | undefined, valueAt: (column: string) => number, places: { column: string, left: number | null, last: boolean }[], template: string, active: boolean,
  *   onPick: (index: number, range: boolean) => void, onActive: (index: number) => void, onFilter: (clause: string) => void,
  *   onOpen: (run: Row) => void }} props */
-function GridRow({ index, run, valueAt, places, template, active, onPick, onActive, onFilter, onOpen }) {
-  const place = { transform: `translateY(${index * ROW}px)`, gridTemplateColumns: template };
+function GridRow({ index, top, run, valueAt, places, template, active, onPick, onActive, onFilter, onOpen }) {
+  const place = { transform: `translateY(${top}px)`, gridTemplateColumns: template };
   if (!run) return html`<div class="grid-row waiting" role="row" aria-rowindex=${index + 2} style=${place}><span></span><span class="bone"></span></div>`;
   const on = chosen.value.has(run.id);
   return html`
@@ -248,9 +273,14 @@ function Cell({ run, column, value, left, last, onFilter }) {
     const found = experiments.value?.find((one) => one.id === run.experiment);
     return html`<span role="gridcell" class=${name} style=${style}><a tabindex="-1" href=${href(["experiments", run.experiment])}><bdi>${found?.name ?? run.experiment}</bdi></a></span>`;
   }
-  if (isAttribute(column)) {
-    const { text, tip, end } = ATTRIBUTES[column];
-    return html`<span role="gridcell" class=${cls(name, end && "end")} style=${style} title=${tip?.(run)}>${text(run)}</span>`;
+  if (column === "started") return html`<span role="gridcell" class=${name} style=${style}><${Time} ms=${run.start_ms} /></span>`;
+  if (column === "user") {
+    const by = run.user && clause(column, run.user);
+    return html`<span role="gridcell" class=${name} style=${style} title=${run.user}><bdi>${run.user}</bdi>${by && html`<${FilterBy} clause=${by} onFilter=${onFilter} />`}</span>`;
+  }
+  if (isAttribute(column) && !isValue(column)) {
+    const { text, end } = ATTRIBUTES[column];
+    return html`<span role="gridcell" class=${cls(name, end && "end")} style=${style}>${text(run)}</span>`;
   }
   if (isCurve(column)) return html`<span role="gridcell" class=${name} style=${style}><${RowCurve} run=${run} metric=${split(column)[1]} /></span>`;
   const text = shown(column, value);

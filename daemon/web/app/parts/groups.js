@@ -1,10 +1,10 @@
 // Runs taken together by what they have in a column: how many, and how each metric is spread over them.
 
 import { api } from "../api.js";
-import { and, clause, field, title } from "../columns.js";
+import { and, clause, field, IN_ROWS, title } from "../columns.js";
 import { number, plural, toNumber } from "../format.js";
 import { setQuery } from "../route.js";
-import { tick } from "../state.js";
+import { tell, tick } from "../state.js";
 import { html, useEffect, useState } from "../ui.js";
 import { Failure, Loading, Time } from "./small.js";
 
@@ -15,6 +15,7 @@ export const GroupBy = ({ columns, value }) => html`
   <label class="group-by">Group by
     <select value=${value} onChange=${(/** @type {any} */ event) => setQuery({ group: event.target.value || null })}>
       <option value="">nothing</option>
+      <optgroup label="Attributes">${Object.keys(IN_ROWS).map((column) => html`<option value=${column}>${title(column)}</option>`)}</optgroup>
       ${columns.params.length > 0 && html`<optgroup label="Params">${columns.params.slice(0, 500).map((key) => html`<option value=${`params.${key}`}>${key}</option>`)}</optgroup>`}
       ${columns.tags.length > 0 && html`<optgroup label="Tags">${columns.tags.slice(0, 500).map((key) => html`<option value=${`tags.${key}`}>${key}</option>`)}</optgroup>`}
     </select></label>
@@ -35,7 +36,11 @@ export function GroupTable({ rows, by, shown, filter }) {
   if (!answer) return html`<${Loading} />`;
   const means = metrics.map((_, at) => answer.groups.map((group) => toNumber(group.metrics[at]?.mean)).filter(Number.isFinite));
   /** Only the runs of a group. @param {import("../api.js").Cell} value */
-  const only = (value) => setQuery({ q: and(filter, value === null ? `${field(by)} IS NULL` : (clause(by, value) ?? "")), group: null });
+  const only = (value) => {
+    const holds = value === null ? `${field(by)} IS NULL` : clause(by, value);
+    if (holds) setQuery({ q: and(filter, holds), group: null });
+    else tell("The search language cannot write this value", { bad: true });
+  };
   return html`
     <div class="table-box groups" tabindex="0" role="region" aria-label=${`Runs by ${title(by)}`}>
       <table>

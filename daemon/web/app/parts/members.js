@@ -1,7 +1,7 @@
 // The members of the workspace and the tickets by which others can join: who may do what, and who may no longer.
 
 import { api } from "../api.js";
-import { moment } from "../format.js";
+import { called, moment } from "../format.js";
 import { attempt, peers, tell, tick } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
 import { ask, Menu, MenuItem } from "./dialog.js";
@@ -21,7 +21,7 @@ const change = (work, done) => attempt(async () => {
 
 /** @param {Member} member */
 async function remove(member) {
-  const name = member.device.name || member.device.id.slice(0, 10);
+  const name = called(member.device);
   const text = "What it wrote until now stays. What it writes from now on counts for nobody, and nobody sends it anything. Runs that it holds stay on its disk.";
   if (await ask({ title: `Remove ${name}?`, text, go: "Remove", danger: true })) await change(() => api.removeMember(member.device.id), `${name} is removed`);
 }
@@ -30,6 +30,14 @@ async function remove(member) {
 async function rename(member) {
   const name = await ask({ title: "Rename the device", label: "Name", value: member.device.name, go: "Rename" });
   if (name) await change(() => api.renameMember(member.device.id, name.trim()), `It is called ${name.trim()} now`);
+}
+
+/** @param {import("../api.js").Members["tickets"][0]} ticket */
+async function revoke(ticket) {
+  const text = ticket.recovery
+    ? "Whoever kept it can no longer win the workspace back with it, should its admins be lost."
+    : "Whoever has it can no longer join with it. Who joined already stays.";
+  if (await ask({ title: `Revoke the ${ticket.recovery ? "recovery ticket" : "ticket"}?`, text, go: "Revoke", danger: true })) await change(() => api.revokeTicket(ticket.key), "The ticket lets nobody in any more");
 }
 
 export function Members() {
@@ -48,9 +56,9 @@ export function Members() {
         <ul class="peers">${answer.tickets.map((ticket) => html`<li class="peer" key=${ticket.key}><${Icon} name="link" />
           <div class="peer-name"><strong>${ticket.recovery ? "recovery" : (ticket.name ?? "for anyone")}</strong><span class="mono muted">${ticket.key.slice(0, 10)}</span></div>
           <span class="badge">${ticket.role}</span><span>${ticket.expires_ms ? `until ${moment(ticket.expires_ms)}` : "without end"}, ${ticket.uses_left} left</span><span class="grow"></span>
-          <button onClick=${() => change(() => api.revokeTicket(ticket.key), "The ticket lets nobody in any more")}>Revoke</button></li>`)}</ul>`}
-      ${answer.refused.length > 0 && html`<h3>Tried to join in vain</h3><ul class="peers">${answer.refused.map((one) => html`<li class="peer" key=${one.device.id}><${Icon} name="warn" /><bdi>${one.device.name || one.device.id.slice(0, 10)}</bdi><span class="muted">${one.reason}</span></li>`)}</ul>`}
-      ${answer.former.length > 0 && html`<details><summary>Removed devices (${answer.former.length})</summary><ul class="peers">${answer.former.map((one) => html`<li class="peer" key=${one.device.id}><bdi>${one.device.name || one.device.id.slice(0, 10)}</bdi><span class="muted">by <bdi>${one.by.name || one.by.id.slice(0, 10)}</bdi> <${Time} ms=${one.at_ms} /></span></li>`)}</ul></details>`}
+          <button onClick=${() => revoke(ticket)}>Revoke</button></li>`)}</ul>`}
+      ${answer.refused.length > 0 && html`<h3>Tried to join in vain</h3><ul class="peers">${answer.refused.map((one) => html`<li class="peer" key=${one.device.id}><${Icon} name="warn" /><bdi>${called(one.device)}</bdi><span class="muted">${one.reason}</span></li>`)}</ul>`}
+      ${answer.former.length > 0 && html`<details><summary>Removed devices (${answer.former.length})</summary><ul class="peers">${answer.former.map((one) => html`<li class="peer" key=${one.device.id}><bdi>${called(one.device)}</bdi><span class="muted">by <bdi>${called(one.by)}</bdi> <${Time} ms=${one.at_ms} /></span></li>`)}</ul></details>`}
     </section>
   `;
 }

@@ -1,10 +1,11 @@
 // What a file of a run looks like. What it is, its first bytes say, not only its name.
 
 import { api, ApiError } from "../api.js";
-import { bytes } from "../format.js";
+import { basename, bytes } from "../format.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
 import { Diff } from "./diff.js";
 import { Markdown } from "./markdown.js";
+import { MLmodel } from "./mlmodel.js";
 import { Parquet } from "./parquet.js";
 import { Failure, Loading } from "./small.js";
 
@@ -78,12 +79,14 @@ export function Preview({ of, path, size, here }) {
 function Text({ path, text, cut }) {
   const ending = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
   const [raw, setRaw] = useState(false);
-  const looks = { md: "page", markdown: "page", csv: "table", tsv: "table", html: "frame", htm: "frame", json: "tidy", diff: "diff", patch: "diff" }[ending];
+  /** @type {string | undefined} */
+  const looks = basename(path) === "MLmodel" ? "model" : { md: "page", markdown: "page", csv: "table", tsv: "table", html: "frame", htm: "frame", json: "tidy", diff: "diff", patch: "diff" }[ending];
   const shown = looks && !raw && !(cut && looks !== "table" && looks !== "diff") ? looks : "raw";
   return html`
     ${looks && html`<div class="switch" role="group" aria-label="Show as"><button aria-pressed=${!raw} onClick=${() => setRaw(false)}>Shown</button><button aria-pressed=${raw} onClick=${() => setRaw(true)}>As text</button></div>`}
     ${shown === "page" ? html`<${Markdown} text=${text.replace(/^---\n[\s\S]*?\n---\n/, "")} />`
       : shown === "table" ? html`<${Table} text=${text} separator=${ending === "tsv" ? "\t" : ","} />`
+      : shown === "model" ? html`<${MLmodel} text=${text} />`
       : shown === "diff" ? html`<${Diff} text=${text} />`
       : shown === "frame" ? html`<${Frame} text=${text} title=${path} />`
       : html`<pre class="text" tabindex="0"><code>${shown === "tidy" ? tidy(text) : text}</code></pre>`}

@@ -2,7 +2,7 @@
 
 import { CLIENTS_URL } from "../api.js";
 import { ago, moment } from "../format.js";
-import { tell } from "../state.js";
+import { clock, tell } from "../state.js";
 import { html, useState } from "../ui.js";
 import { Icon } from "./icons.js";
 
@@ -10,7 +10,7 @@ import { Icon } from "./icons.js";
 export const Status = ({ of }) => html`<span class=${`status ${of.toLowerCase()}`}><i></i>${of.toLowerCase()}</span>`;
 
 /** @param {{ ms: number }} props */
-export const Time = ({ ms }) => html`<time datetime=${new Date(ms).toISOString()} title=${moment(ms)}>${ago(ms)}</time>`;
+export const Time = ({ ms }) => html`<time datetime=${new Date(ms).toISOString()} title=${moment(ms)}>${ago(ms, Math.max(clock.value, Date.now()))}</time>`;
 
 /** @param {string} text */
 export async function copy(text) {

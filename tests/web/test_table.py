@@ -1,0 +1,102 @@
+"""Columns of the table that only this program has, and what admins alone do in it."""
+
+import mlflow
+from devices import until
+from test_mesh import open_with_token
+from test_runs import shows
+
+
+def test_columns_are_moved_without_a_mouse(browser, logged):
+    page = browser.open(f"{logged.hash('fraud')}?col=status&col=started")
+    headings = page.locator(".grid-heading .grid-sort")
+    page.get_by_role("columnheader", name="Status").get_by_role("button", name="Column Status").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Move to the right").focus()
+    page.keyboard.press("Enter")
+    until(lambda: [text.strip() for text in headings.all_inner_texts()] == ["Run", "Started", "Status"], "it has moved")
+    assert "col=started&col=status" in page.url
+
+
+def test_how_wide_a_column_is_goes_with_the_address(browser, logged):
+    page = browser.open(f"{logged.hash('fraud')}?col=status&col=metrics.loss")
+    heading = page.get_by_role("columnheader", name="loss")
+    edge = heading.locator(".grid-edge").bounding_box()
+    before = heading.bounding_box()["width"]
+    page.mouse.move(edge["x"] + 3, edge["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(edge["x"] + 103, edge["y"] + 10, steps=4)
+    page.mouse.up()
+    assert heading.bounding_box()["width"] == before + 100
+    assert f"w={before + 100:.0f}%3Ametrics.loss" in page.url
+    # Without a mouse, and whoever opens the address.
+    heading.get_by_role("button", name="Column loss").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Narrower").focus()
+    page.keyboard.press("Enter")
+    until(lambda: heading.bounding_box()["width"] == before + 60, "it is narrower")
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    page.wait_for_selector(".grid-row .status")
+    assert heading.bounding_box()["width"] == before + 60
+
+
+def test_the_device_that_wrote_a_run_stands_in_its_row(devices, open_browser, shots):
+    ann, bob = devices("ann").up(), devices("bob").up()
+    bob.ask("join", "--leave-behind", ann.ask("invite")["ticket"])
+    for device, name in [(ann, "of ann"), (bob, "of bob")]:
+        mlflow.set_tracking_uri(device.url)
+        with mlflow.start_run(experiment_id="0", run_name=name):
+            mlflow.log_metric("loss", 0.5)
+    bob.ask("sync", "--wait")
+    with mlflow.start_run(experiment_id="0", run_name="of bob, later"):
+        pass
+    bob.ask("sync", "--wait")
+    browser = open_browser(ann.url)
+    page = browser.page
+    page.goto(f"{ann.url}/#/experiments/0")
+    for device, run in [("ann", "of ann"), ("bob", "of bob, later")]:
+        page.locator(".grid-row", has_text=run).locator(".grid-cell").get_by_text(device, exact=True).wait_for()
+    page.screenshot(path=shots / "device-light.png")
+
+
+def test_deleted_runs_are_purged_by_an_admin_who_means_it(devices, open_browser, shots):
+    ann = devices("ann").up()
+    client = mlflow.MlflowClient(ann.url)
+    runs = [client.create_run("0", run_name=f"old {at}").info.run_id for at in range(3)]
+    for run in runs:
+        client.log_text(run, f"weights of {run}", "model.txt")
+    browser = open_with_token(open_browser, ann)
+    page = browser.page
+    page.goto(f"{ann.url}/#/experiments/0")
+    page.get_by_label("Choose old 0").check()
+    assert page.get_by_role("toolbar").get_by_role("button", name="Purge").count() == 0
+    page.get_by_label("Choose old 1").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    shows(page, "1 run")
+    page.goto(f"{ann.url}/#/experiments/0?deleted=1")
+    shows(page, "2 deleted runs")
+    page.get_by_label("Choose all").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Purge").click()
+    dialog = page.get_by_role("dialog")
+    go = dialog.get_by_role("button", name="Purge")
+    assert go.is_disabled()
+    dialog.get_by_label("Write purge to confirm").fill("yes")
+    assert go.is_disabled()
+    page.screenshot(path=shots / "purge-light.png")
+    assert browser.axe() == []
+    dialog.get_by_label("Write purge to confirm").fill("purge")
+    go.click()
+    page.wait_for_selector(".toast >> text=2 runs purged")
+    page.wait_for_selector(".toast >> text=2 files freed here")
+    page.wait_for_selector(".empty")
+    assert [run.info.run_id for run in client.search_runs(["0"], run_view_type=3)] == [runs[2]]
+
+    # The page of one that is deleted can do it too.
+    client.delete_run(runs[2])
+    page.goto(f"{ann.url}/#/experiments/0/runs/{runs[2]}")
+    page.get_by_role("button", name="More", exact=True).click()
+    page.get_by_role("menuitem", name="Purge for good").click()
+    dialog.get_by_label("Write purge to confirm").fill("purge")
+    dialog.get_by_label("Write purge to confirm").press("Enter")
+    page.wait_for_selector("h1 >> text=Default")
+    assert client.search_runs(["0"], run_view_type=3) == []
