@@ -140,7 +140,7 @@ def log_all(logged: Logged) -> None:
     client.set_tag(full, "mlflow.note.content", "# Baseline\n\nTried **June**.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
     client.log_text(full, "step,loss\n1,0.5\n2,0.25\n", "tables/history.csv")
     client.log_dict(full, {"a": {"b": [1, 2]}}, "config.json")
-    client.log_text(full, "# Card\n\nFor *fraud* only.\n", "card.md")
+    client.log_text(full, "---\nlicense: mit\ntags:\n- fraud\n- <b>tabular\n---\n# Card\n\nFor *fraud* only.\n", "card.md")
     client.log_text(full, "<h1>Report</h1><script>document.body.append('it ran here alone')</script>", "report.html")
     client.log_text(full, "\0\1\2binary", "really.txt")
     client.log_text(full, DIFF, "diff.patch")

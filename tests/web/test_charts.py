@@ -1,5 +1,6 @@
 """Charts, groups and saved views."""
 
+import numpy
 from devices import until
 from test_runs import shows
 
@@ -58,6 +59,13 @@ def test_runs_are_grouped_by_a_param(browser, logged, shots):
     page.wait_for_selector(".groups tbody tr")
     page.screenshot(path=shots / "groups-light.png")
     runs = logged.client.search_runs([logged.experiments["fraud"]], "params.model = 'vit'")
+    heads = page.locator(".groups tbody th")
+    page.get_by_role("columnheader", name="accuracy").get_by_role("button").click()
+    means = {name: numpy.mean([run.data.metrics["accuracy"] for run in logged.client.search_runs([logged.experiments["fraud"]], f"params.model = '{name}'")]) for name in ["vit", "mlp", "resnet"]}
+    best_first = sorted(means, key=means.get, reverse=True)
+    until(lambda: heads.all_inner_texts() == [*best_first, "none"], "the best group is first")
+    page.get_by_role("columnheader", name="accuracy").get_by_role("button").click()
+    until(lambda: heads.all_inner_texts() == [*best_first[::-1], "none"], "the worst group is first")
     row = page.locator(".groups tr", has=page.get_by_role("button", name="vit"))
     assert row.locator("td").first.inner_text() == str(len(runs))
     page.get_by_role("button", name="vit").click()

@@ -54,6 +54,8 @@ def test_files_are_shown_as_what_they_are(browser, logged):
     page.wait_for_selector('.file pre >> text="b": [')
     page.get_by_role("button", name="card.md").click()
     page.wait_for_selector(".file .prose em >> text=fraud")
+    assert page.locator(".card-head dd bdi").all_inner_texts() == ["mit", "fraud, <b>tabular"]
+    assert "license" not in page.locator(".file .prose").inner_text()
     page.get_by_role("button", name="really.txt").click()
     page.wait_for_selector(".file >> text=no text and no picture")
 

@@ -3,7 +3,7 @@
 import mlflow
 from devices import until
 from test_mesh import open_with_token
-from test_runs import shows
+from test_runs import names, shows
 
 
 def test_columns_are_moved_without_a_mouse(browser, logged):
@@ -38,6 +38,37 @@ def test_how_wide_a_column_is_goes_with_the_address(browser, logged):
     page.reload()
     page.wait_for_selector(".grid-row .status")
     assert heading.bounding_box()["width"] == before + 60
+
+
+def test_a_million_rows_are_reached_to_the_last(browser, logged):
+    """Taller than a browser makes an element, so a pixel of scrolling is more than one of rows."""
+    total = 1_000_000
+
+    def row(at: int) -> dict:
+        return {
+            "id": f"{at:032x}", "experiment": logged.experiments["fraud"], "name": f"row {at}", "user": "ann", "status": "FINISHED",
+            "lifecycle": "active", "start_ms": at, "end_ms": at, "conflicted": False, "values": [None] * 50,
+        }
+
+    def answer(route) -> None:
+        asked = route.request.post_data_json
+        until_row = min(total, asked["offset"] + asked["limit"])
+        rows = [row(at) for at in range(asked["offset"], until_row)]
+        route.fulfill(json={"set": 1, "total": total, "rows": rows})
+
+    page = browser.page
+    page.route("**/runs/table", answer)
+    browser.open(logged.hash("fraud"))
+    shows(page, "1,000,000 runs")
+    page.locator(".grid").focus()
+    seen = "name => { const row = [...document.querySelectorAll('.grid-row .name a')].find((a) => a.innerText === name); \
+            if (!row) return false; const [r, g] = [row, document.querySelector('.grid')].map((one) => one.getBoundingClientRect()); \
+            return r.top >= g.top && r.bottom <= g.bottom; }"
+    for key, name in [("End", "row 999999"), ("k", "row 999998"), ("Home", "row 0"), ("j", "row 1")]:
+        page.keyboard.press(key)
+        until(lambda name=name: page.evaluate(seen, name), f"{name} is in view")
+    page.evaluate("const grid = document.querySelector('.grid'); grid.scrollTop = grid.scrollHeight / 2")
+    until(lambda: any(name.startswith("row 4999") or name.startswith("row 5000") for name in names(page)), "the middle is shown")
 
 
 def test_the_device_that_wrote_a_run_stands_in_its_row(devices, open_browser, shots):

@@ -21,10 +21,27 @@ export const GroupBy = ({ columns, value }) => html`
     </select></label>
 `;
 
+/** @typedef {import("../api.js").Groups["groups"][0]} Group */
+/** @typedef {{ by: string, down: boolean }} Sort by: `value`, `runs`, `latest`, or the place of a metric */
+
+/** What has nothing comes last, whichever way. @param {Group[]} groups @param {Sort | null} sort */
+function sorted(groups, sort) {
+  if (!sort) return groups;
+  const read = (/** @type {Group} */ group) =>
+    sort.by === "value" ? group.value : sort.by === "runs" ? group.runs : sort.by === "latest" ? group.latest_ms : (group.metrics[Number(sort.by)]?.mean ?? null);
+  const isThere = groups.filter((group) => read(group) !== null);
+  const numbers = isThere.every((group) => !Number.isNaN(toNumber(read(group))));
+  const order = (/** @type {Group} */ a, /** @type {Group} */ b) =>
+    numbers ? toNumber(read(a)) - toNumber(read(b)) : String(read(a)).localeCompare(String(read(b)));
+  const up = isThere.sort(order);
+  return [...(sort.down ? up.reverse() : up), ...groups.filter((group) => read(group) === null)];
+}
+
 /** @param {{ rows: import("../rows.js").Rows, by: string, shown: string[], filter: string }} props */
 export function GroupTable({ rows, by, shown, filter }) {
   const [answer, setAnswer] = useState(/** @type {import("../api.js").Groups | null} */ (null));
   const [error, setError] = useState(/** @type {Error | null} */ (null));
+  const [sort, setSort] = useState(/** @type {Sort | null} */ (null));
   const metrics = shown.filter((column) => column.startsWith("metrics.")).slice(0, MOST_METRICS).map((column) => column.slice("metrics.".length));
   const query = { experiments: rows.query.experiments, filter: rows.query.filter, deleted: rows.query.deleted, by, metrics };
   useEffect(() => {
@@ -34,6 +51,10 @@ export function GroupTable({ rows, by, shown, filter }) {
   }, [JSON.stringify(query), Math.floor(tick.value / 3)]);
   if (error) return html`<${Failure} error=${error} />`;
   if (!answer) return html`<${Loading} />`;
+  const shownGroups = sorted(answer.groups, sort);
+  const head = (/** @type {string} */ by, /** @type {string} */ name, end = true) => html`
+    <th class=${end && "end"} aria-sort=${sort?.by === by ? (sort.down ? "descending" : "ascending") : undefined}>
+      <button class="quiet head-sort" onClick=${() => setSort({ by, down: sort?.by === by ? !sort.down : end })}><bdi>${name}</bdi>${sort?.by === by && html`<span aria-hidden="true">${sort.down ? "↓" : "↑"}</span>`}</button></th>`;
   const means = metrics.map((_, at) => answer.groups.map((group) => toNumber(group.metrics[at]?.mean)).filter(Number.isFinite));
   /** Only the runs of a group. @param {import("../api.js").Cell} value */
   const only = (value) => {
@@ -44,15 +65,15 @@ export function GroupTable({ rows, by, shown, filter }) {
   return html`
     <div class="table-box groups" tabindex="0" role="region" aria-label=${`Runs by ${title(by)}`}>
       <table>
-        <thead><tr><th><bdi>${title(by)}</bdi></th><th class="end">Runs</th>${metrics.map((key) => html`<th class="end"><bdi>${key}</bdi></th><th><span class="unseen">spread</span></th>`)}<th>Latest</th></tr></thead>
-        <tbody>${answer.groups.map((group) => html`
+        <thead><tr>${head("value", title(by), false)}${head("runs", "Runs")}${metrics.map((key, at) => html`${head(String(at), key)}<th><span class="unseen">spread</span></th>`)}${head("latest", "Latest")}</tr></thead>
+        <tbody>${shownGroups.map((group) => html`
           <tr key=${String(group.value)}>
             <th scope="row"><button class="link" onClick=${() => only(group.value)}><bdi>${group.value === null ? "none" : String(group.value)}</bdi></button></th>
             <td class="end">${group.runs.toLocaleString("en-US")}</td>
             ${group.metrics.map((spread, at) => html`<td class="end" title=${spread ? `from ${number(spread.min)} to ${number(spread.max)}, ${plural(spread.count, "run")}` : ""}>
                 ${spread && html`<span class="strong">${number(spread.mean)}</span>${spread.deviation !== null && html` <span class="muted">± ${number(Number(toNumber(spread.deviation).toPrecision(3)))}</span>`}`}</td>
               <td class="spread-cell">${spread && html`<${SpreadBar} spread=${spread} low=${Math.min(...answer.groups.map((one) => toNumber(one.metrics[at]?.min ?? null)).filter(Number.isFinite))} high=${Math.max(...answer.groups.map((one) => toNumber(one.metrics[at]?.max ?? null)).filter(Number.isFinite))} />`}</td>`)}
-            <td class="muted"><${Time} ms=${group.latest_ms} /></td>
+            <td class="end muted"><${Time} ms=${group.latest_ms} /></td>
           </tr>`)}</tbody>
       </table>
       ${answer.total > answer.groups.length && html`<p class="muted">the ${answer.groups.length} largest of ${answer.total.toLocaleString("en-US")} groups</p>`}

@@ -1,4 +1,4 @@
-// An MLmodel file as people read it: what loads the model, what goes in and what comes out.
+// An MLmodel file and a model card as people read them: what loads the model, what goes in and what comes out.
 //
 // Invariant: what cannot be understood of the file is left out here and stands in its text, which a click shows.
 
@@ -6,6 +6,7 @@ import { bytes } from "../format.js";
 import { href } from "../route.js";
 import { html } from "../ui.js";
 import { Pairs } from "./facts.js";
+import { Markdown } from "./markdown.js";
 
 /** @typedef {Map<string, Value>} Section */
 /** @typedef {string | Section} Value */
@@ -28,7 +29,7 @@ function plain(text) {
 }
 
 /**
- * Reads the maps of texts and maps that MLflow writes of YAML.
+ * Reads the maps of texts, maps and lists of texts that people and MLflow write of YAML; a list becomes one text.
  * @param {string} text @returns {Section}
  */
 export function parseMaps(text) {
@@ -42,6 +43,13 @@ export function parseMaps(text) {
       at += 1;
       if (!found) continue;
       let [, key, rest = ""] = found;
+      const isItem = () => at < lines.length && depth(lines[at]) >= indent && lines[at].trim().startsWith("- ");
+      if (rest === "" && isItem()) {
+        const items = [];
+        while (isItem()) items.push(plain(lines[at++].trim().slice(2).trim()));
+        read.set(key, items.join(", "));
+        continue;
+      }
       const deeper = () => at < lines.length && depth(lines[at]) > indent;
       if (rest === "" && deeper()) {
         read.set(key, section(depth(lines[at])));
@@ -60,6 +68,15 @@ export function parseMaps(text) {
 const asText = (value) => (typeof value === "string" ? value : "");
 /** @param {Value | undefined} value @returns {Section} */
 const asSection = (value) => (value instanceof Map ? value : new Map());
+
+/** A Markdown file, with what its head says of it as a list: a model card says there what it is of. @param {{ text: string }} props */
+export function Card({ text }) {
+  const [whole, head = ""] = text.match(/^---\r?\n([\s\S]*?)\r?\n---(?:\r?\n|$)/) ?? ["", ""];
+  const said = [...parseMaps(head)].filter(([, value]) => typeof value === "string" && value !== "");
+  // Two rules with a text between them are no head.
+  if (said.length === 0) return html`<${Markdown} text=${text} />`;
+  return html`<div class="card-head"><${Pairs} pairs=${said} /></div><${Markdown} text=${text.slice(whole.length)} />`;
+}
 
 /** What a field of a schema holds. @param {any} field @returns {string} */
 function typeOf(field) {

@@ -4,8 +4,7 @@ import { api, ApiError } from "../api.js";
 import { basename, bytes } from "../format.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
 import { Diff } from "./diff.js";
-import { Markdown } from "./markdown.js";
-import { MLmodel } from "./mlmodel.js";
+import { Card, MLmodel } from "./mlmodel.js";
 import { Parquet } from "./parquet.js";
 import { Failure, Loading } from "./small.js";
 
@@ -84,7 +83,7 @@ function Text({ path, text, cut }) {
   const shown = looks && !raw && !(cut && looks !== "table" && looks !== "diff") ? looks : "raw";
   return html`
     ${looks && html`<div class="switch" role="group" aria-label="Show as"><button aria-pressed=${!raw} onClick=${() => setRaw(false)}>Shown</button><button aria-pressed=${raw} onClick=${() => setRaw(true)}>As text</button></div>`}
-    ${shown === "page" ? html`<${Markdown} text=${text.replace(/^---\n[\s\S]*?\n---\n/, "")} />`
+    ${shown === "page" ? html`<${Card} text=${text} />`
       : shown === "table" ? html`<${Table} text=${text} separator=${ending === "tsv" ? "\t" : ","} />`
       : shown === "model" ? html`<${MLmodel} text=${text} />`
       : shown === "diff" ? html`<${Diff} text=${text} />`
