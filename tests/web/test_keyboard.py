@@ -1,5 +1,7 @@
 """The page without a mouse."""
 
+from devices import until
+
 
 def test_a_run_is_found_opened_and_left_by_keys_alone(browser, logged):
     page = browser.open("/experiments")
@@ -44,3 +46,60 @@ def test_the_focus_is_seen_and_goes_in_order(browser, logged):
     assert page.evaluate("document.activeElement.id") == "main"
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "filter"
+
+
+def tab_to(page, name: str) -> None:
+    """Goes on by Tab until something of this name has the focus."""
+    named = "() => { const now = document.activeElement; return (now.getAttribute('aria-label') ?? now.innerText ?? '').trim(); }"
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate(named) == name:
+            return
+    raise AssertionError(f"80 times Tab do not lead to {name!r}")
+
+
+def has_focus(page, name: str) -> bool:
+    return page.evaluate("name => (document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText ?? '').trim() === name", name)
+
+
+def test_a_version_is_promoted_by_keys_alone_and_the_focus_comes_back(browser, logged):
+    logged.client.create_registered_model("by keys")
+    logged.client.create_model_version("by keys", "s3://bucket/net")
+    page = browser.open("/models/by%20keys")
+    page.wait_for_selector(".version")
+    tab_to(page, "Promote")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    tab_to(page, "Cancel")
+    page.keyboard.press("Enter")
+    dialog.wait_for(state="detached")
+    until(lambda: has_focus(page, "Promote"), "what opened the dialog has the focus again")
+
+    tab_to(page, "Version 1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=menuitem]:focus")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    dialog.wait_for()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    until(lambda: has_focus(page, "Version 1"), "the button of the menu has the focus again")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=menuitem]:focus")
+    page.keyboard.press("Enter")
+    dialog.wait_for()
+    page.keyboard.press("Enter")
+    page.locator(".version .badge", has_text="production").wait_for()
+    assert logged.client.get_model_version("by keys", "1").current_stage == "Production"
+
+
+def test_the_palette_gives_the_focus_back(browser, logged):
+    page = browser.open(logged.hash("fraud"))
+    page.wait_for_selector(".grid-row .status")
+    page.keyboard.press("/")
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="Go to").wait_for()
+    page.keyboard.press("Escape")
+    until(lambda: page.evaluate("document.activeElement.id") == "filter", "the filter has the focus again")

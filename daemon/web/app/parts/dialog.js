@@ -3,11 +3,21 @@
 import { Icon } from "./icons.js";
 import { cls, html, signal, useEffect, useRef, useState } from "../ui.js";
 
+/** Gives the focus back, when this is gone, to what had it before. */
+export function useFocusBack() {
+  // Asked while it is drawn: what is in it takes the focus before any effect runs.
+  const [before] = useState(() => /** @type {HTMLElement | null} */ (document.activeElement));
+  const back = () => before?.isConnected && before.focus({ preventScroll: true });
+  // Once it is out of the document: nothing beside an open dialog takes the focus.
+  useEffect(() => () => queueMicrotask(back), []);
+}
+
 /**
  * @param {{ title: string, wide?: boolean, onClose: () => void, children?: any }} props
  */
 export function Dialog({ title, wide, onClose, children }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useFocusBack();
   useEffect(() => {
     if (!ref.current?.open) ref.current?.showModal();
   }, []);
@@ -90,16 +100,18 @@ export function Menu({ label, face, class: name = "quiet square", children, end 
     /** @type {HTMLElement | null | undefined} */ (ref.current?.querySelector("[role^=menuitem]"))?.focus();
     return () => removeEventListener("pointerdown", away);
   }, [open]);
+  const close = () => {
+    setOpen(false);
+    ref.current?.querySelector("button")?.focus({ preventScroll: true });
+  };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     if (!open) return;
     const items = /** @type {HTMLElement[]} */ ([...(ref.current?.querySelectorAll("[role^=menuitem]") ?? [])]);
     const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) items[(at + step + items.length) % items.length]?.focus();
-    else if (event.key === "Escape") {
-      setOpen(false);
-      ref.current?.querySelector("button")?.focus();
-    } else return;
+    else if (event.key === "Escape") close();
+    else return;
     event.preventDefault();
     event.stopPropagation();
   };
@@ -107,7 +119,7 @@ export function Menu({ label, face, class: name = "quiet square", children, end 
     <div class="menu" ref=${ref} onKeyDown=${onKeyDown}>
       <button class=${name} aria-haspopup="menu" aria-expanded=${open} aria-label=${label} title=${label}
         onClick=${(/** @type {Event} */ event) => (event.stopPropagation(), setOpen(!open))}>${face}</button>
-      ${open && html`<div role="menu" aria-label=${label} class=${cls("menu-items", end && "end")} onClick=${() => setOpen(false)}>${children}</div>`}
+      ${open && html`<div role="menu" aria-label=${label} class=${cls("menu-items", end && "end")} onClick=${close}>${children}</div>`}
     </div>
   `;
 }

@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { go, href, route, target } from "../route.js";
 import { experiments, theme, workspaces } from "../state.js";
 import { cls, html, signal, useEffect, useState } from "../ui.js";
+import { useFocusBack } from "./dialog.js";
 import { helpOpen } from "./help.js";
 import { newExperiment } from "./sidebar.js";
 import { views } from "./views.js";
@@ -40,6 +41,7 @@ async function runs(text) {
 }
 
 export function Palette() {
+  useFocusBack();
   const [text, setText] = useState("");
   const [found, setFound] = useState(/** @type {Entry[]} */ ([]));
   const [at, setAt] = useState(0);
