@@ -61,6 +61,8 @@ struct Spare {
 #[derive(Default)]
 struct Plan {
     spare: Vec<Spare>,
+    /// What came in part, and is named by nothing in this workspace.
+    parts: Vec<Spare>,
     kept: Tally,
 }
 
@@ -88,7 +90,7 @@ pub async fn collect(app: &App, asked: CollectRequest) -> Result<Collected, Coll
     let workspace = app.workspace.id();
     let snapshot = app.workspace.fresh().await?;
     let look = Look { workspace, blobs: app.blobs.clone(), policy: app.config.blobs };
-    let Plan { spare, mut kept } = off_the_runtime(move || look.plan(&snapshot)).await?;
+    let Plan { spare, parts, mut kept } = off_the_runtime(move || look.plan(&snapshot)).await?;
     let round = Round { app, workspace, collection };
     let promised = match asked.dry_run {
         true => round.likely(&spare)?,
@@ -108,6 +110,9 @@ pub async fn collect(app: &App, asked: CollectRequest) -> Result<Collected, Coll
         for one in round.free(some, asked.dry_run, &mut kept).await? {
             freed = (freed.0 + 1, freed.1 + one.bytes);
         }
+    }
+    for one in round.free_parts(parts, asked.dry_run).await? {
+        freed = (freed.0 + 1, freed.1 + one.bytes);
     }
     let (freed_blobs, freed_bytes) = freed;
     Ok(Collected { dry_run: asked.dry_run, freed_blobs, freed_bytes, kept: kept.told() })
@@ -238,6 +243,11 @@ impl Look {
             };
             plan.kept.add(why, bytes);
         }
+        for (blob, bytes) in self.blobs.list_partial()? {
+            if !named.contains_key(&blob) && !pins.pin_blob(&blob) {
+                plan.parts.push(Spare { blob, bytes, is_named: false });
+            }
+        }
         Ok(plan)
     }
 }
@@ -324,6 +334,34 @@ impl Round<'_> {
         let freed = self.remove(claimed.iter().map(|one| one.blob).collect()).await;
         self.collection.release();
         freed.map(|()| claimed)
+    }
+
+    /// Removes what broken fetches left of blobs that no workspace here names or pins; returns what.
+    async fn free_parts(
+        &self,
+        mut parts: Vec<Spare>,
+        dry_run: bool,
+    ) -> Result<Vec<Spare>, CollectError> {
+        let all = self.app.workspaces().filter(|_| !parts.is_empty());
+        for space in all.iter().flat_map(|all| all.all()) {
+            let workspace = space.app.workspace.id();
+            if workspace == self.workspace {
+                continue;
+            }
+            let snapshot = space.app.workspace.fresh().await?;
+            let named = off_the_runtime(move || named(&snapshot, &Pins::default())).await?;
+            let pins = self.app.blobs.ledger().pins(&workspace)?;
+            parts.retain(|one| !named.contains_key(&one.blob) && !pins.pin_blob(&one.blob));
+        }
+        // What is being fetched stays.
+        parts.retain(|one| dry_run || self.collection.claim(one.blob));
+        if !dry_run {
+            let (blobs, going) = (self.app.blobs.clone(), parts.clone());
+            off_the_runtime(move || going.iter().for_each(|one| blobs.remove_partial(&one.blob)))
+                .await;
+            self.collection.release();
+        }
+        Ok(parts)
     }
 
     async fn remove(&self, claimed: Vec<BlobHash>) -> Result<(), CollectError> {

@@ -182,6 +182,22 @@ fn open(path: &Path) -> Result<File, BlobError> {
 }
 
 impl Blobs {
+    /// The blobs of which a part is here, and how long their files are.
+    pub(crate) fn list_partial(&self) -> Result<Vec<(BlobHash, u64)>, BlobError> {
+        let folder = self.partial_folder();
+        let failed = |source| BlobError::io("list", &folder, source);
+        let mut found = Vec::new();
+        for file in fs::read_dir(&folder).map_err(failed)? {
+            let file = file.map_err(failed)?;
+            let hash = file.file_name().to_str().and_then(|name| name.parse().ok());
+            // One that went meanwhile has become a whole blob, or was given up.
+            if let (Some(hash), Ok(metadata)) = (hash, file.metadata()) {
+                found.push((hash, metadata.len()));
+            }
+        }
+        Ok(found)
+    }
+
     /// Removes what a broken fetch left of a blob. The caller sees to it that nobody fetches it
     /// meanwhile: see [`Blobs::collection`].
     pub(crate) fn remove_partial(&self, hash: &BlobHash) {

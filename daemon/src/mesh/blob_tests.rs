@@ -286,3 +286,32 @@ async fn a_file_that_came_in_part_before_its_run_was_purged_leaves_nothing() {
     ann.down().await;
     bob.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_in_part_is_collected_once_nothing_names_it() {
+    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let run = ann.run(1).await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| ((at / 7) ^ (at >> 9)) as u8).collect();
+    ann.put(run, "large.bin", &bytes).await;
+    ann.app.blobs.damage(&hash(&bytes), 2_000_000);
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    let wanted = Wanted { hash: hash(&bytes), size: bytes.len() as u64, uploaded_by: None };
+    bob.app.fetcher.fetch_now(wanted).await.unwrap_err();
+    let left = bob.app.blobs.partials();
+    assert!(left > 0);
+    // It may be wanted again while the run has it.
+    assert_eq!(collect(&bob.app, asked(true, false)).await.unwrap().freed_blobs, 0);
+    assert_eq!(bob.app.blobs.partials(), left);
+    let path = "large.bin".to_owned();
+    let remove = Action::RemoveArtifacts { owner: DocumentId::run(run), path };
+    ann.app.workspace.act(remove).await.unwrap();
+    assert!(bob.synced().await);
+    assert_eq!(collect(&bob.app, asked(false, true)).await.unwrap().freed_blobs, 1);
+    assert_eq!(bob.app.blobs.partials(), left, "nothing was done");
+    assert_eq!(collect(&bob.app, asked(false, false)).await.unwrap().freed_blobs, 1);
+    assert_eq!(bob.app.blobs.partials(), 0);
+    ann.down().await;
+    bob.down().await;
+}
