@@ -83,6 +83,7 @@ impl Simulation {
 
     /// Holds the devices that the last step changed to what must be so at any time.
     pub(super) fn check_step(&mut self) {
+        self.changed = !self.touched.is_empty();
         for device in std::mem::take(&mut self.touched) {
             let held = &self.devices[device];
             if !held.is_up() {
