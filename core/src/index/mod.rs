@@ -2,6 +2,7 @@
 
 mod document_index;
 pub(crate) mod fields;
+mod key_changes;
 mod lookup;
 pub(crate) mod run_changes;
 mod run_index;

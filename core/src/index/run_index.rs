@@ -1,7 +1,8 @@
 //! Writing runs into the index: a run's row, its number, and the ordered keys that find it.
 //!
-//! Invariants: the keys of a run in `values` are exactly those that its row asks for, so whoever
-//! changes a row hands in the old one too. Runs and keys are numbered in order of arrival without
+//! Invariants: once flushed, the keys of a run in `values` are exactly those that its row asks for,
+//! so whoever changes a row hands in the old one too. What finds an experiment's runs is there at
+//! once. Runs and keys are numbered in order of arrival without
 //! gaps and their numbers are never taken back, so a table's length is the next number.
 
 use std::cmp::Ordering;
@@ -9,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
+use super::key_changes::{Change, KeyChanges};
 use super::value_key::{self, Column};
 use crate::ids::{ExperimentId, RunId};
 use crate::rows::RunRow;
@@ -22,6 +24,7 @@ pub struct RunIndex<'txn> {
     values: Table<'txn, &'static [u8], ()>,
     model_runs: Table<'txn, (&'static str, u32), ()>,
     keys: KeyNumbers<'txn>,
+    changes: KeyChanges,
     /// Kept from row to row: allocating anew for each would cost more than encoding it.
     encoded: Vec<u8>,
     value_key: Vec<u8>,
@@ -43,6 +46,7 @@ impl<'txn> RunIndex<'txn> {
             values: txn.open_table(VALUES)?,
             model_runs: txn.open_table(MODEL_RUNS)?,
             keys: KeyNumbers { table: txn.open_table(KEYS)?, seen: HashMap::new() },
+            changes: KeyChanges::default(),
             encoded: Vec::new(),
             value_key: Vec::new(),
         })
@@ -88,6 +92,12 @@ impl<'txn> RunIndex<'txn> {
             .map_err(|source| StoreError::DamagedRow { table: "index-runs", source })
     }
 
+    /// Makes what was put be found by its ordered keys. Whoever has put rows calls it before the
+    /// transaction ends.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.changes.make(&mut self.values)
+    }
+
     /// Stores a row in place of `old`, which must be what was last put under this number, and
     /// changes the ordered keys by the difference of the two.
     pub fn put(
@@ -103,6 +113,9 @@ impl<'txn> RunIndex<'txn> {
         self.runs.insert(number, self.encoded.as_slice())?;
 
         self.put_models(number, old, new)?;
+        if self.changes.is_full() {
+            self.flush()?;
+        }
         let old = old.map(ordered_values).unwrap_or_default();
         let new = ordered_values(new);
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
@@ -116,8 +129,8 @@ impl<'txn> RunIndex<'txn> {
             let gone = old.next_if(|_| order.is_le());
             let come = new.next_if(|_| order.is_ge());
             match (gone, come) {
-                (Some(gone), None) => self.remove_key(number, gone)?,
-                (None, Some(come)) => self.insert_key(number, come)?,
+                (Some(gone), None) => self.change_key(number, gone, Change::Go)?,
+                (None, Some(come)) => self.change_key(number, come, Change::Come)?,
                 _ => {}
             }
         }
@@ -140,16 +153,19 @@ impl<'txn> RunIndex<'txn> {
         Ok(())
     }
 
-    fn insert_key(&mut self, number: u32, value: &OrderedValue<'_>) -> Result<(), StoreError> {
+    fn change_key(
+        &mut self,
+        number: u32,
+        value: &OrderedValue<'_>,
+        change: Change,
+    ) -> Result<(), StoreError> {
         self.build_key(number, value)?;
-        self.values.insert(self.value_key.as_slice(), ())?;
-        Ok(())
-    }
-
-    fn remove_key(&mut self, number: u32, value: &OrderedValue<'_>) -> Result<(), StoreError> {
-        self.build_key(number, value)?;
-        let found = self.values.remove(self.value_key.as_slice())?.is_some();
-        debug_assert!(found, "the old row of run {number} is not the one that was put");
+        let key = self.value_key.as_slice();
+        match (value.column, change) {
+            (Column::Start, Change::Come) => drop(self.values.insert(key, ())?),
+            (Column::Start, Change::Go) => drop(self.values.remove(key)?),
+            _ => self.changes.push(key, change),
+        }
         Ok(())
     }
 
@@ -296,6 +312,7 @@ mod tests {
                 // By their text: NaN is not equal to itself.
                 assert_eq!(format!("{:?}", index.row(number)?.as_ref()), format!("{old:?}"));
                 index.put(number, old, row)?;
+                index.flush()?;
                 old = Some(row);
             }
             txn.commit()?;

@@ -36,6 +36,7 @@ fn put(db: &Database, rows: &[RunRow]) -> Result<(), StoreError> {
             index.put(number, old.as_ref(), row)?;
             numbers.push(number);
         }
+        index.flush()?;
         run_changes::note(&txn, numbers.into_iter())?;
     }
     Ok(txn.commit()?)

@@ -104,6 +104,7 @@ impl<'txn> Batch<'txn> {
         if let Some(traces) = self.traces {
             traces.flush(|key| self.runs.key_number(key))?;
         }
+        self.runs.flush()?;
         self.documents.map_or(Ok(()), DocumentIndex::flush)
     }
 

@@ -39,6 +39,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Messages read and not yet handled.
 const READ_AHEAD: usize = 4;
+/// Batches are ingested together up to so many bytes. The more at once, the fewer pages of the index
+/// are written; but what is taken in takes many times the memory that it takes in its entry.
+const TOGETHER_BYTES: usize = 4 << 20;
 /// The longest hello: two ids, a version, an incarnation, a name and an entry with their lengths.
 const MAX_HELLO_BYTES: usize = 128 + MAX_TEXT_BYTES + MAX_FIRST_ENTRY_BYTES;
 
@@ -472,7 +475,7 @@ impl Link {
         let _ = events.send(Event::Failed(lost(error))).await;
     }
 
-    /// Ingests what came, all that waits in one transaction.
+    /// Ingests what came, much of what waits in one transaction.
     async fn ingest_all(
         &self,
         inner: &Arc<Inner>,
@@ -481,8 +484,12 @@ impl Link {
         events: &mpsc::Sender<Event>,
     ) {
         while let Some(first) = batches.recv().await {
+            let mut bytes = bytes_of(&first);
             let mut all = vec![first];
-            while let Ok(next) = batches.try_recv() {
+            while bytes < TOGETHER_BYTES
+                && let Ok(next) = batches.try_recv()
+            {
+                bytes += bytes_of(&next);
                 all.push(next);
             }
             let count = all.len();
@@ -506,6 +513,10 @@ impl Link {
             }
         }
     }
+}
+
+fn bytes_of(batch: &Batch) -> usize {
+    batch.entries.iter().map(Vec::len).sum()
 }
 
 struct Ports<'a> {
