@@ -6,6 +6,24 @@ from test_mesh import open_with_token
 from test_runs import names, shows
 
 
+def test_runs_are_sorted_by_how_long_they_took(browser, logged):
+    logged.experiment("lengths")
+    for name, took_ms in [("short", 40), ("long", 3_600_000), ("middle", 2_000)]:
+        run = logged.run("lengths", name)
+        started = logged.client.get_run(run).info.start_time
+        logged.client.set_terminated(run, end_time=started + took_ms)
+    logged.run("lengths", "still running")
+    page = browser.open(logged.hash("lengths"))
+    heading = page.get_by_role("columnheader", name="Duration").locator(".grid-sort")
+    heading.click()
+    until(lambda: names(page) == ["long", "middle", "short", "still running"], "the longest is first")
+    heading.click()
+    until(lambda: names(page) == ["short", "middle", "long", "still running"], "the shortest is first")
+    page.get_by_label("Filter runs").fill("attributes.duration > 1000")
+    page.get_by_label("Filter runs").press("Enter")
+    shows(page, "2 runs")
+
+
 def test_columns_are_moved_without_a_mouse(browser, logged):
     page = browser.open(f"{logged.hash('fraud')}?col=status&col=started")
     headings = page.locator(".grid-heading .grid-sort")

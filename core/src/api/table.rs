@@ -30,7 +30,7 @@ pub struct TableQuery {
     /// What to find, in MLflow's search language; empty finds all.
     #[serde(default)]
     pub filter: String,
-    /// In which order, in MLflow's search language.
+    /// In which order, in MLflow's search language; it also knows `attributes.duration`.
     #[serde(default)]
     pub order_by: Vec<String>,
     /// Whether deleted runs are searched instead of those in use.

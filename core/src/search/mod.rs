@@ -61,8 +61,8 @@ pub use run_find::{RunNumber, find_runs, read_runs};
 pub use run_groups::{Grouped, RunGroup, group_runs};
 pub use runs::{RunPage, RunQuery, ViewType, search_runs};
 pub use schema::{
-    AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS, RunAttribute,
-    Schema,
+    ALL_OF_RUNS, AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS,
+    RunAttribute, Schema,
 };
 pub use spread::MetricSpread;
 pub use trace_filter::{

@@ -278,9 +278,9 @@ fn place(field: &ColumnField) -> Option<(Column, Option<&str>)> {
 fn empty(field: &ColumnField) -> RunColumn {
     match field {
         ColumnField::Field(Field::Metric(_))
-        | ColumnField::Field(Field::Attribute(RunAttribute::StartTime | RunAttribute::EndTime)) => {
-            RunColumn::of_numbers()
-        }
+        | ColumnField::Field(Field::Attribute(
+            RunAttribute::StartTime | RunAttribute::EndTime | RunAttribute::Duration,
+        )) => RunColumn::of_numbers(),
         _ => RunColumn::of_texts(),
     }
 }

@@ -81,6 +81,7 @@ fn held(row: &RunRow, field: &Field<RunAttribute>, query: &RunQuery) -> Held {
             RunAttribute::Status => text(row.status.as_str()),
             RunAttribute::StartTime => Held::Number(Some(row.start_ms as f64)),
             RunAttribute::EndTime => Held::Number(row.end_ms.map(|ms| ms as f64)),
+            RunAttribute::Duration => Held::Number(row.end_ms.map(|ms| (ms - row.start_ms) as f64)),
             RunAttribute::ArtifactUri => {
                 let root = query.artifact_roots.get(&row.experiment);
                 Held::Text(root.map(|root| format!("{root}/{}/artifacts", row.id)))
@@ -255,6 +256,7 @@ fn number_field() -> impl Strategy<Value = Field<RunAttribute>> {
         3 => "[abc]".prop_map(Field::Metric),
         1 => Just(Field::Attribute(RunAttribute::StartTime)),
         1 => Just(Field::Attribute(RunAttribute::EndTime)),
+        1 => Just(Field::Attribute(RunAttribute::Duration)),
     ]
 }
 
@@ -316,6 +318,76 @@ fn found_ids(snapshot: &Snapshot, query: &RunQuery) -> Vec<RunId> {
     runs.iter().map(|row| row.id).collect()
 }
 
+/// What grouping is defined to answer: groups by what their text shows, and what each metric is there.
+type Members = (u64, i64, Vec<Vec<f64>>);
+fn reference_groups(
+    rows: &[RunRow],
+    query: &RunQuery,
+    by: &Field<RunAttribute>,
+    metrics: &[String],
+) -> std::collections::BTreeMap<String, Members> {
+    let query = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
+    let mut groups = std::collections::BTreeMap::<String, Members>::new();
+    for row in &reference(rows, &query).runs {
+        let value = match held(row, by, &query) {
+            Held::Number(Some(value)) if matches!(by, Field::Metric(_)) => {
+                Grouped::Number(value + 0.0)
+            }
+            Held::Text(Some(text)) => Grouped::Text(text),
+            _ => Grouped::Nothing,
+        };
+        let none = || (0, i64::MIN, vec![Vec::new(); metrics.len()]);
+        let group = groups.entry(format!("{value:?}")).or_insert_with(none);
+        group.0 += 1;
+        group.1 = group.1.max(row.start_ms);
+        for (values, key) in group.2.iter_mut().zip(metrics) {
+            values.extend(row.metric(key).map(|point| point.value).filter(|v| v.is_finite()));
+        }
+    }
+    groups
+}
+
+fn same_spread(values: &[f64], spread: Option<&MetricSpread>) -> bool {
+    let Some(spread) = spread else { return values.is_empty() };
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+    spread.count == values.len() as u64
+        && near(spread.mean, mean)
+        && spread.min == values.iter().copied().fold(f64::INFINITY, f64::min)
+        && spread.max == values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        && spread.deviation.is_some() == deviation.is_some()
+        && near(spread.deviation.unwrap_or(0.0), deviation.unwrap_or(0.0))
+}
+
+/// Whether grouping answers what it is defined to.
+fn groups_as_defined(
+    snapshot: &Snapshot,
+    rows: &[RunRow],
+    query: &RunQuery,
+    by: &Field<RunAttribute>,
+) -> bool {
+    let metrics = ["a", "b", "c"].map(str::to_owned);
+    let groups = group_runs(snapshot, query, by, &metrics).expect("memory does not fail");
+    let expected = reference_groups(rows, query, by, &metrics);
+    groups.is_sorted_by(|a, b| a.runs >= b.runs)
+        && groups.len() == expected.len()
+        && groups.iter().all(|group| {
+            expected.get(&format!("{:?}", group.value)).is_some_and(|(runs, latest, values)| {
+                let spreads = values.iter().zip(&group.spreads);
+                (group.runs, group.latest_ms) == (*runs, *latest)
+                    && spreads.clone().count() == metrics.len()
+                    && spreads.clone().all(|(values, spread)| same_spread(values, spread.as_ref()))
+            })
+        })
+}
+
+fn group_field() -> impl Strategy<Value = Field<RunAttribute>> {
+    prop_oneof![1 => number_field(), 2 => text_field()]
+}
+
 /// By their text: NaN is not equal to itself.
 fn shown(page: &RunPage) -> String {
     format!("{:?} {}", page.runs, page.more)
@@ -352,10 +424,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn the_index_answers_what_reading_every_row_does(
-        rows in rows(), queries in prop::collection::vec(query(), 40),
+        rows in rows(), queries in prop::collection::vec((query(), group_field()), 40),
     ) {
         let (_db, snapshot) = holding(&rows).expect("memory does not fail");
-        for query in queries {
+        for (query, by) in queries {
+            prop_assert!(groups_as_defined(&snapshot, &rows, &query, &by), "{by:?} {query:?}");
             let page = search_runs(&snapshot, &query).expect("memory does not fail");
             prop_assert_eq!(shown(&page), shown(&reference(&rows, &query)), "{:?}", query);
             let ids = found_ids(&snapshot, &query);
@@ -387,7 +460,9 @@ proptest! {
     #[test]
     fn columns_in_memory_answer_what_reading_every_row_does(
         rows in rows(),
-        steps in prop::collection::vec((prop::collection::vec(query(), 4), 0usize..12), 1..8),
+        steps in prop::collection::vec(
+            (prop::collection::vec((query(), group_field()), 4), 0usize..12), 1..8,
+        ),
         limit in 1usize..5,
     ) {
         let db = Database::builder()
@@ -417,9 +492,11 @@ proptest! {
                 };
                 put(&db, &[row]).expect("memory does not fail");
             }
-            for query in queries {
+            for (query, by) in queries {
                 let page = search_runs(&snapshots(), &query).expect("memory does not fail");
                 prop_assert_eq!(shown(&page), shown(&reference(&held, &query)), "{:?}", query);
+                let grouped = groups_as_defined(&snapshots(), &held, &query, &by);
+                prop_assert!(grouped, "{by:?} {query:?}");
                 let whole = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
                 let query = RunQuery { offset: 0, ..query };
                 let runs = read_in_pages(&mut snapshots, &query, limit).expect("memory");
@@ -431,6 +508,7 @@ proptest! {
                 if let Some((snapshot, held)) = &older {
                     let page = search_runs(snapshot, &query).expect("memory does not fail");
                     prop_assert_eq!(shown(&page), shown(&reference(held, &query)));
+                    prop_assert!(groups_as_defined(snapshot, held, &query, &by));
                     prop_assert_eq!(count_runs(snapshot).expect("memory"), counts(held));
                 }
             }

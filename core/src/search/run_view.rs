@@ -165,6 +165,9 @@ impl<'a> Head<'a> {
             RunAttribute::Status => Value::text(Some(self.status.as_str())),
             RunAttribute::StartTime => Value::Integer(Some(self.start_ms)),
             RunAttribute::EndTime => Value::Integer(self.end_ms),
+            RunAttribute::Duration => {
+                Value::Integer(self.end_ms.map(|end_ms| end_ms.saturating_sub(self.start_ms)))
+            }
             RunAttribute::ArtifactUri => {
                 let root = query.artifact_roots.get(&self.experiment);
                 Value::Text(root.map(|root| format!("{root}/{}/artifacts", self.id).into()))

@@ -43,6 +43,8 @@ pub enum RunAttribute {
     StartTime,
     /// End, in milliseconds since 1970.
     EndTime,
+    /// From start to end, in milliseconds; none of a run that goes on. MLflow's clients know none.
+    Duration,
     /// Where its artifacts are; see `RunQuery::artifact_roots`.
     ArtifactUri,
     /// The note that people edit. No filter names it: client protocols map a tag of theirs to it.
@@ -165,7 +167,25 @@ pub(super) const fn both<A>(
     AttributeName { name, attribute, kind, filters: true, orders: true }
 }
 
-/// What runs can be searched by.
+/// What every run has, first what MLflow's clients know.
+const RUN_ATTRIBUTES: &[AttributeName<RunAttribute>] = &[
+    both("run_id", RunAttribute::Id, AttributeKind::ListedText),
+    both("run_name", RunAttribute::Name, AttributeKind::Text),
+    filters("run name", RunAttribute::Name, AttributeKind::Text),
+    filters("Run name", RunAttribute::Name, AttributeKind::Text),
+    filters("Run Name", RunAttribute::Name, AttributeKind::Text),
+    both("user_id", RunAttribute::User, AttributeKind::Text),
+    both("status", RunAttribute::Status, AttributeKind::Text),
+    both("start_time", RunAttribute::StartTime, AttributeKind::Number),
+    both("created", RunAttribute::StartTime, AttributeKind::Number),
+    both("Created", RunAttribute::StartTime, AttributeKind::Number),
+    both("end_time", RunAttribute::EndTime, AttributeKind::Number),
+    both("artifact_uri", RunAttribute::ArtifactUri, AttributeKind::Text),
+    both("duration", RunAttribute::Duration, AttributeKind::Number),
+];
+const OF_MLFLOW: usize = 12;
+
+/// What MLflow's clients can search runs by.
 pub const RUNS: Schema<RunAttribute> = Schema {
     entities: &[
         ("metric", FieldKind::Metric),
@@ -184,25 +204,15 @@ pub const RUNS: Schema<RunAttribute> = Schema {
         ("datasets", FieldKind::Dataset),
     ],
     valid_entities: "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
-    attributes: &[
-        both("run_id", RunAttribute::Id, AttributeKind::ListedText),
-        both("run_name", RunAttribute::Name, AttributeKind::Text),
-        filters("run name", RunAttribute::Name, AttributeKind::Text),
-        filters("Run name", RunAttribute::Name, AttributeKind::Text),
-        filters("Run Name", RunAttribute::Name, AttributeKind::Text),
-        both("user_id", RunAttribute::User, AttributeKind::Text),
-        both("status", RunAttribute::Status, AttributeKind::Text),
-        both("start_time", RunAttribute::StartTime, AttributeKind::Number),
-        both("created", RunAttribute::StartTime, AttributeKind::Number),
-        both("Created", RunAttribute::StartTime, AttributeKind::Number),
-        both("end_time", RunAttribute::EndTime, AttributeKind::Number),
-        both("artifact_uri", RunAttribute::ArtifactUri, AttributeKind::Text),
-    ],
+    attributes: RUN_ATTRIBUTES.split_at(OF_MLFLOW).0,
     orders_by: &[FieldKind::Metric, FieldKind::Param, FieldKind::Tag, FieldKind::Attribute],
     lenient: false,
     nullable: (&[FieldKind::Param, FieldKind::Tag], "tags and params"),
     wording: Wording::OF_TRACKING,
 };
+
+/// What runs can be searched by where it need not be as in MLflow.
+pub const ALL_OF_RUNS: Schema<RunAttribute> = Schema { attributes: RUN_ATTRIBUTES, ..RUNS };
 
 /// What experiments can be searched by.
 pub const EXPERIMENTS: Schema<ExperimentAttribute> = Schema {

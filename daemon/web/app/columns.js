@@ -23,7 +23,7 @@ export const ATTRIBUTES = {
   },
   duration: {
     title: "Duration",
-    field: null,
+    field: "attributes.duration",
     width: 96,
     text: (run) => (run.end_ms ? duration(run.end_ms - run.start_ms) : ""),
     end: true,

@@ -8,7 +8,7 @@ use axum::extract::State;
 use runmesh_core::api::{Cell, Group, GroupQuery, Groups, Spread, Value};
 use runmesh_core::index::value_key::Column;
 use runmesh_core::search::{
-    Field, Grouped, MetricSpread, RUNS, RunAttribute, RunGroup, group_runs,
+    ALL_OF_RUNS, Field, Grouped, MetricSpread, RunAttribute, RunGroup, group_runs,
 };
 
 use super::error::Error;
@@ -44,7 +44,7 @@ pub(super) async fn groups(
 /// What runs are grouped by.
 fn field(name: &str) -> Result<Field<RunAttribute>, Error> {
     let attribute = name.strip_prefix("attributes.");
-    match attribute.and_then(|name| RUNS.attribute_to_order_by(name)) {
+    match attribute.and_then(|name| ALL_OF_RUNS.attribute_to_order_by(name)) {
         Some(attribute @ (RunAttribute::User | RunAttribute::Status | RunAttribute::Name)) => {
             return Ok(Field::Attribute(attribute));
         }

@@ -12,7 +12,7 @@ use runmesh_core::api::{
 use runmesh_core::ids::{DocumentId, ExperimentId, RunId};
 use runmesh_core::rows::{DatasetInput, ExperimentRow, KeyValue, Lifecycle, Metric, Point, RunRow};
 use runmesh_core::search::{
-    RUNS, RunQuery, ViewType, count_runs, parse_filter, parse_order, search_runs,
+    ALL_OF_RUNS, RunQuery, ViewType, count_runs, parse_filter, parse_order, search_runs,
 };
 use runmesh_core::store::Snapshot;
 
@@ -77,12 +77,12 @@ pub(super) async fn search(
 pub(super) fn parse(filter: &str, order_by: &[String], deleted: bool) -> Result<RunQuery, Error> {
     let clauses = match filter.trim() {
         "" => Vec::new(),
-        filter => parse_filter(&RUNS, filter)?,
+        filter => parse_filter(&ALL_OF_RUNS, filter)?,
     };
     Ok(RunQuery {
         view: if deleted { ViewType::DeletedOnly } else { ViewType::ActiveOnly },
         clauses,
-        order: parse_order(&RUNS, order_by)?,
+        order: parse_order(&ALL_OF_RUNS, order_by)?,
         ..RunQuery::default()
     })
 }
