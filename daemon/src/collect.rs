@@ -148,9 +148,7 @@ pub async fn free_purged(app: &App) -> Result<(u64, u64), CollectError> {
         let (claimed, left): (Vec<_>, Vec<_>) =
             some.iter().copied().partition(|blob| round.collection.claim(*blob));
         coming_in.extend(left);
-        let blobs = app.blobs.clone();
-        off_the_runtime(move || claimed.iter().for_each(|blob| blobs.remove_partial(blob))).await;
-        round.collection.release();
+        round.remove_parts(claimed).await;
     }
     // What is just being taken in is looked at again the next time.
     let done = all.into_iter().filter(|blob| !coming_in.contains(blob)).collect();
@@ -356,12 +354,16 @@ impl Round<'_> {
         // What is being fetched stays.
         parts.retain(|one| dry_run || self.collection.claim(one.blob));
         if !dry_run {
-            let (blobs, going) = (self.app.blobs.clone(), parts.clone());
-            off_the_runtime(move || going.iter().for_each(|one| blobs.remove_partial(&one.blob)))
-                .await;
-            self.collection.release();
+            self.remove_parts(parts.iter().map(|one| one.blob).collect()).await;
         }
         Ok(parts)
+    }
+
+    /// Removes what is here in part of blobs that are claimed, and lets them go.
+    async fn remove_parts(&self, claimed: Vec<BlobHash>) {
+        let blobs = self.app.blobs.clone();
+        off_the_runtime(move || claimed.iter().for_each(|blob| blobs.remove_partial(blob))).await;
+        self.collection.release();
     }
 
     async fn remove(&self, claimed: Vec<BlobHash>) -> Result<(), CollectError> {

@@ -20,6 +20,24 @@ pub(super) enum Change {
     Go,
 }
 
+impl Change {
+    /// Makes it at once.
+    pub(super) fn make(
+        self,
+        table: &mut Table<'_, &'static [u8], ()>,
+        key: &[u8],
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Come => drop(table.insert(key, ())?),
+            Self::Go => {
+                let found = table.remove(key)?.is_some();
+                debug_assert!(found, "the old row of a run is not the one that was put");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Changes that are not made yet.
 #[derive(Debug, Default)]
 pub(super) struct KeyChanges {
@@ -53,13 +71,7 @@ impl KeyChanges {
         // A stable sort keeps the changes of one key in order.
         changes.sort_by(|a, b| key(a.0, a.1).cmp(key(b.0, b.1)));
         for (start, end, change) in changes.drain(..) {
-            match change {
-                Change::Come => drop(table.insert(key(start, end), ())?),
-                Change::Go => {
-                    let found = table.remove(key(start, end))?.is_some();
-                    debug_assert!(found, "the old row of a run is not the one that was put");
-                }
-            }
+            change.make(table, key(start, end))?;
         }
         bytes.clear();
         Ok(())

@@ -161,10 +161,9 @@ impl<'txn> RunIndex<'txn> {
     ) -> Result<(), StoreError> {
         self.build_key(number, value)?;
         let key = self.value_key.as_slice();
-        match (value.column, change) {
-            (Column::Start, Change::Come) => drop(self.values.insert(key, ())?),
-            (Column::Start, Change::Go) => drop(self.values.remove(key)?),
-            _ => self.changes.push(key, change),
+        match value.column {
+            Column::Start => change.make(&mut self.values, key)?,
+            Column::Metric | Column::Param | Column::Tag => self.changes.push(key, change),
         }
         Ok(())
     }

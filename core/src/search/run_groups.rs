@@ -86,6 +86,15 @@ impl Key {
             Value::Integer(_) | Value::Number(None) | Value::Text(None) => Self::Nothing,
         }
     }
+
+    /// The same of what stands in a column of numbers.
+    const fn in_column(by: &Field<RunAttribute>, value: u64) -> Self {
+        match (by, value) {
+            (Field::Metric(_), NAN) => Self::Number(value_key::NAN),
+            (Field::Metric(_), value) if value != NO_NUMBER => Self::Number(value.to_be_bytes()),
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// Groups in the making.
@@ -185,13 +194,7 @@ impl Asked {
         let mut places: Vec<Option<usize>> = vec![None; texts];
         for number in &self.numbers {
             let place = match &*self.by {
-                RunColumn::Numbers(blocks) => groups.place(match (by, blocks.get(*number)) {
-                    (Field::Metric(_), NAN) => Key::Number(value_key::NAN),
-                    (Field::Metric(_), value) if value != NO_NUMBER => {
-                        Key::Number(value.to_be_bytes())
-                    }
-                    _ => Key::Nothing,
-                }),
+                RunColumn::Numbers(blocks) => groups.place(Key::in_column(by, blocks.get(*number))),
                 RunColumn::Texts(blocks, texts) => match blocks.get(*number) {
                     NO_TEXT => *places[0].get_or_insert_with(|| groups.place(Key::Nothing)),
                     code => match (places[code as usize], texts.get(code)) {

@@ -212,6 +212,24 @@ impl<'txn> Applier<'txn> {
         Ok(())
     }
 
+    /// Takes all of a stored entry that is good: it was when it came, and a newer version may
+    /// understand more of it.
+    pub(super) fn add_stored(
+        &mut self,
+        workspace: WorkspaceId,
+        device: DeviceId,
+        (journal, entry): (u32, u64),
+        clock: Clock,
+        operations: &[Operation],
+    ) -> Result<(), StoreError> {
+        for (at, operation) in (0..).zip(operations) {
+            if let Ok(checked) = check(workspace, device, operation) {
+                self.add((journal, entry, at), clock, checked)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Applies the changes taken so far, and those that waited for them.
     pub(super) fn apply_changes(&mut self, journals: &Journals<'_>) -> Result<(), StoreError> {
         while let Some((document, incoming)) = self.incoming.pop_first() {

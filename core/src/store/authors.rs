@@ -5,6 +5,7 @@
 //! mostly stand together: an entry that was read is remembered.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use redb::{ReadOnlyTable, ReadableTable};
 
@@ -26,7 +27,7 @@ type Changes = HashSet<(DocumentId, ChangeHash)>;
 pub struct Authors<'s> {
     snapshot: &'s Snapshot,
     entries: ReadOnlyTable<(u32, u64), &'static [u8]>,
-    journals: Vec<(JournalId, JournalRow)>,
+    journals: Rc<[(JournalId, JournalRow)]>,
     /// By journal and entry number: when it was sealed, and what is in it.
     read: HashMap<(u32, u64), (Clock, Changes)>,
 }
@@ -40,7 +41,7 @@ impl<'s> Authors<'s> {
             let (key, row) = item?;
             journals.push((journals::journal_of(key.value()), decode("journals", row.value())?));
         }
-        Ok(Self { snapshot, entries, journals, read: HashMap::new() })
+        Ok(Self { snapshot, entries, journals: journals.into(), read: HashMap::new() })
     }
 
     /// The device that made a change which was sealed at `clock`. None if its entry does not count any
@@ -52,10 +53,10 @@ impl<'s> Authors<'s> {
         change: &ChangeHash,
     ) -> Result<Option<DeviceId>, StoreError> {
         let wanted = (*document, *change);
-        for (journal, row) in self.journals.clone() {
-            let mut at = self.first_at(&row, clock)?;
+        for (journal, row) in &*Rc::clone(&self.journals) {
+            let mut at = self.first_at(row, clock)?;
             // One seal may make several entries, all of one time.
-            while let Some((sealed, changes)) = self.entry(journal, row.number, at)? {
+            while let Some((sealed, changes)) = self.entry(*journal, row.number, at)? {
                 if *sealed != clock {
                     break;
                 }

@@ -154,13 +154,9 @@ impl Store {
                 let (tip, clock) = (journals.tip(&journal)?, progress.clock);
                 let key = &self.start.key;
                 let entry = Entry::sign(key, workspace, journal, &tip, clock, body);
-                let number = journals.push(&entry)?;
-                for (at, operation) in (0..).zip(entry.operations()) {
-                    // It was good when its own entry came.
-                    if let Ok(checked) = apply::read(journal.device, operation) {
-                        applier.add((number, tip.count, at), clock, checked)?;
-                    }
-                }
+                let place = (journals.push(&entry)?, tip.count);
+                let operations = entry.operations();
+                applier.add_stored(workspace, journal.device, place, clock, operations)?;
             }
             applier.apply_changes(&journals)?;
             applier.flush()?;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use redb::{ReadableTable, Table};
 
-use super::apply::{self, Applier};
+use super::apply::Applier;
 use super::journals::{Journals, journal_of, key_of};
 use super::tables::{FORKS, ForkPlace, open_if_there};
 use super::{Snapshot, Store, StoreError, durable, meta};
@@ -173,13 +173,8 @@ impl Store {
         let (tip, clock) = (journals.tip(&journal)?, entry.header().clock);
         let again = Entry::sign(&self.start.key, workspace, journal, &tip, clock, operations);
         let number = journals.push(&again)?;
-        for (at, operation) in again.operations().iter().enumerate() {
-            // What was good when it was first written is good now.
-            if let Ok(checked) = apply::check(workspace, journal.device, operation) {
-                applier.add((number, tip.count, at as u32), clock, checked)?;
-            }
-        }
-        Ok(())
+        let place = (number, tip.count);
+        applier.add_stored(workspace, journal.device, place, clock, again.operations())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redb::{ReadableDatabase, WriteTransaction};
 
-use super::apply::{self, Applier};
+use super::apply::Applier;
 use super::journals::Journals;
 use super::{Store, StoreError, durable, meta, tables};
 use crate::index::run_changes;
@@ -38,12 +38,8 @@ impl Store {
             for entry_number in 0..journals.tip(&journal)?.count {
                 let entry = journals.read(journal, number, entry_number)?;
                 let entry = entry.ok_or(StoreError::NotOurs("an entry is missing"))?;
-                for (at, operation) in entry.operations().iter().enumerate() {
-                    // It was good when it was stored; a newer version may understand more.
-                    if let Ok(checked) = apply::check(workspace, journal.device, operation) {
-                        applier.add((number, entry_number, at as u32), entry.clock(), checked)?;
-                    }
-                }
+                let (place, operations) = ((number, entry_number), entry.operations());
+                applier.add_stored(workspace, journal.device, place, entry.clock(), operations)?;
                 applied += 1;
                 if applied % ENTRIES_AT_ONCE as u64 == 0 {
                     applier.apply_changes(&journals)?;

@@ -238,8 +238,22 @@ async fn purge_and_free(ann: &Device, bob: &Device, run: RunId) {
 /// when it breaks off.
 const BREAKS_AT: usize = 10_000_000;
 
-fn breaking_bytes() -> Vec<u8> {
-    (0..12_000_000_u32).map(|at| ((at / 7) ^ (at >> 9)) as u8).collect()
+/// Two devices, of which the first has a run with a file that breaks off there, if it does; the other
+/// knows of it and has not asked for it.
+async fn with_a_file(size: u32, breaks_at: Option<usize>) -> (Device, Device, RunId, Wanted) {
+    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let run = ann.run(1).await;
+    let bytes: Vec<u8> = (0..size).map(|at| ((at / 7) ^ (at >> 9)) as u8).collect();
+    ann.put(run, "large.bin", &bytes).await;
+    let wanted = Wanted { hash: hash(&bytes), size: u64::from(size), uploaded_by: None };
+    if let Some(at) = breaks_at {
+        ann.app.blobs.damage(&wanted.hash, at);
+    }
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    bob.hears_of(wanted.hash, vec![ann.id()]).await;
+    (ann, bob, run, wanted)
 }
 
 fn assert_nothing_of(bob: &Device, blob: BlobHash) {
@@ -252,65 +266,37 @@ fn assert_nothing_of(bob: &Device, blob: BlobHash) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_coming_while_its_run_is_purged_leaves_nothing() {
-    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
-    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
-    let run = ann.run(1).await;
-    let bytes: Vec<u8> = (0..30_000_000_u32).map(|at| ((at / 7) ^ (at >> 9)) as u8).collect();
-    ann.put(run, "large.bin", &bytes).await;
-    let blob = hash(&bytes);
-    bob.join(&ann.invite().await).await.unwrap();
-    assert!(bob.synced().await);
-    bob.hears_of(blob, vec![ann.id()]).await;
-    let wanted = Wanted { hash: blob, size: bytes.len() as u64, uploaded_by: None };
+    let (ann, bob, run, wanted) = with_a_file(30_000_000, None).await;
     let mut progress = bob.app.fetcher.progress();
     let purging = async {
         // Once all has come, nothing is told as under way.
-        let has_begun = |done: u64| done > 0 || bob.app.blobs.has(&blob).unwrap();
+        let has_begun = |done: u64| done > 0 || bob.app.blobs.has(&wanted.hash).unwrap();
         progress.wait_for(|progress| has_begun(progress.bytes_done)).await.unwrap();
         purge_and_free(&ann, &bob, run).await;
     };
     // Whether it was faster than the purge or was given up: nothing of it stays.
     let (_, ()) = tokio::join!(bob.app.fetcher.fetch_now(wanted), purging);
-    assert_nothing_of(&bob, blob);
+    assert_nothing_of(&bob, wanted.hash);
     ann.down().await;
     bob.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_came_in_part_before_its_run_was_purged_leaves_nothing() {
-    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
-    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
-    let run = ann.run(1).await;
-    let bytes = breaking_bytes();
-    ann.put(run, "large.bin", &bytes).await;
-    let blob = hash(&bytes);
-    ann.app.blobs.damage(&blob, BREAKS_AT);
-    bob.join(&ann.invite().await).await.unwrap();
-    assert!(bob.synced().await);
-    bob.hears_of(blob, vec![ann.id()]).await;
+    let (ann, bob, run, wanted) = with_a_file(12_000_000, Some(BREAKS_AT)).await;
     // It is to be tried again and again.
     bob.pin(run, "");
-    let wanted = Wanted { hash: blob, size: bytes.len() as u64, uploaded_by: None };
     bob.app.fetcher.fetch_now(wanted).await.unwrap_err();
     assert!(bob.app.blobs.partials() > 0);
     purge_and_free(&ann, &bob, run).await;
-    assert_nothing_of(&bob, blob);
+    assert_nothing_of(&bob, wanted.hash);
     ann.down().await;
     bob.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_came_in_part_is_collected_once_nothing_names_it() {
-    let ann = Device::up_wanting("ann", BlobPolicy::All).await;
-    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
-    let run = ann.run(1).await;
-    let bytes = breaking_bytes();
-    ann.put(run, "large.bin", &bytes).await;
-    ann.app.blobs.damage(&hash(&bytes), BREAKS_AT);
-    bob.join(&ann.invite().await).await.unwrap();
-    assert!(bob.synced().await);
-    bob.hears_of(hash(&bytes), vec![ann.id()]).await;
-    let wanted = Wanted { hash: hash(&bytes), size: bytes.len() as u64, uploaded_by: None };
+    let (ann, bob, run, wanted) = with_a_file(12_000_000, Some(BREAKS_AT)).await;
     bob.app.fetcher.fetch_now(wanted).await.unwrap_err();
     let left = bob.app.blobs.partials();
     assert!(left > 0);
