@@ -13,17 +13,31 @@ def test_a_click_and_drag_zooms_and_asks_for_more(browser, logged):
     logged.client.set_terminated(run)
     page = browser.open(f"{logged.hash('long', 'many points')}?tab=charts")
     page.wait_for_selector(".plot canvas")
+    assert_zooms(page, "step", 600, 900)
+    # A curve of one point each second, however long after the run's start that was.
+    page.get_by_role("button", name="Relative").click()
+    curve = assert_zooms(page, "relative", None, None)
+    assert 700 < len(curve["times_ms"]) < 810, "all points of a quarter"
+    assert max(curve["times_ms"]) - min(curve["times_ms"]) < 810_000
+
+
+def assert_zooms(page, axis: str, least: int | None, most: int | None) -> dict:
+    """Zooms into the second quarter of the one chart, and out again. Returns the curve that was asked for."""
     over = page.locator(".u-over").bounding_box()
     y = over["y"] + over["height"] / 2
-    with page.expect_request(lambda request: request.url.endswith("/curves") and '"from"' in (request.post_data or "")) as asked:
+    with page.expect_response(lambda response: response.url.endswith("/curves") and '"from"' in (response.request.post_data or "")) as told:
         page.mouse.move(over["x"] + over["width"] * 0.25, y)
         page.mouse.down()
         page.mouse.move(over["x"] + over["width"] * 0.5, y, steps=5)
         page.mouse.up()
-    query = asked.value.post_data_json
-    assert 600 < query["from"] < 900 and 1350 < query["to"] < 1650, query
+    query = told.value.request.post_data_json
+    assert query["axis"] == axis
+    if least is not None:
+        assert least < query["from"] < most and 1350 < query["to"] < 1650, query
+    (curve,) = told.value.json()
     page.get_by_role("button", name="zoomed: show all").click()
     page.get_by_role("button", name="zoomed: show all").wait_for(state="detached")
+    return curve
 
 
 def test_panels_are_added_and_are_in_the_address(browser, logged, shots):

@@ -176,10 +176,10 @@ pub struct CurveQuery {
     /// What the chart has along its bottom.
     #[serde(default)]
     pub axis: CurveAxis,
-    /// The least step or time wanted.
+    /// The least step, time or time since the start that is wanted; times in milliseconds.
     #[serde(default)]
     pub from: Option<i64>,
-    /// The greatest step or time wanted.
+    /// The greatest that is wanted.
     #[serde(default)]
     pub to: Option<i64>,
     /// About how many points of each series to return at most.
@@ -196,6 +196,8 @@ pub enum CurveAxis {
     Step,
     /// The time.
     Time,
+    /// The time since the run's start.
+    Relative,
 }
 
 /// An element of the answer to `POST curves`: a series as a chart shows it. The three lists have

@@ -207,7 +207,7 @@ export const api = {
   updateRuns: (update) => post("runs/update", update),
   /** Takes deleted runs away for good. @param {string[]} runs @returns {Promise<{ runs: number, freed_blobs: number, freed_bytes: number }>} */
   purgeRuns: (runs) => post("runs/purge", { runs }),
-  /** @param {{ runs: string[], keys: string[], axis?: "step" | "time", from?: number | null, to?: number | null,
+  /** @param {{ runs: string[], keys: string[], axis?: "step" | "time" | "relative", from?: number | null, to?: number | null,
    *   points: number }} query @param {AbortSignal} [signal] @returns {Promise<Curve[]>} */
   curves: (query, signal) => post("curves", query, signal),
   /** @param {string} id @returns {Promise<LoggedModel>} */

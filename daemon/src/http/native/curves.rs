@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use runmesh_core::api::{Curve, CurveAxis, CurveQuery, Value};
-use runmesh_core::rows::Metric;
+use runmesh_core::rows::{Metric, RunRow};
 use runmesh_core::series::{Axis, thin};
 use runmesh_core::store::Snapshot;
 
@@ -38,7 +38,7 @@ pub(super) async fn curves(
         for id in &asked.runs {
             let Some(row) = snapshot.run(id)? else { continue };
             for metric in row.metrics.iter().filter(|metric| asked.keys.contains(&metric.key)) {
-                curves.push(curve(snapshot, &asked, row.id, metric)?);
+                curves.push(curve(snapshot, &asked, &row, metric)?);
             }
         }
         Ok(Json(curves))
@@ -49,19 +49,21 @@ pub(super) async fn curves(
 fn curve(
     snapshot: &Snapshot,
     asked: &CurveQuery,
-    run: runmesh_core::ids::RunId,
+    run: &RunRow,
     metric: &Metric,
 ) -> Result<Curve, Error> {
-    let axis = match asked.axis {
-        CurveAxis::Step => Axis::Step,
-        CurveAxis::Time => Axis::Time,
+    let (axis, zero) = match asked.axis {
+        CurveAxis::Step => (Axis::Step, 0),
+        CurveAxis::Time => (Axis::Time, 0),
+        CurveAxis::Relative => (Axis::Time, run.start_ms),
     };
-    let range = asked.from.unwrap_or(i64::MIN)..=asked.to.unwrap_or(i64::MAX);
-    let points = snapshot.series(&run, &metric.key, &metric.context)?;
+    let bound = |bound: Option<i64>| bound.map(|bound| bound.saturating_add(zero));
+    let range = bound(asked.from).unwrap_or(i64::MIN)..=bound(asked.to).unwrap_or(i64::MAX);
+    let points = snapshot.series(&run.id, &metric.key, &metric.context)?;
     let total = points.len() as u64;
     let points = thin(points, axis, &range, asked.points.min(MAX_POINTS));
     Ok(Curve {
-        run,
+        run: run.id,
         key: metric.key.clone(),
         context: metric.context.clone(),
         total,

@@ -44,10 +44,9 @@ function useCurves(subjects, key, zoom, seen) {
     if (!seen) return undefined;
     const stop = new AbortController();
     const points = Math.round(Math.min(2_000, Math.max(100, POINTS / Math.max(1, subjects.length))));
-    // Relative times differ from run to run, so what is zoomed there is all there is.
-    const scale = axis === "time" ? 1000 : 1;
-    const range = zoom && axis !== "relative" ? { from: Math.floor(zoom[0] * scale), to: Math.ceil(zoom[1] * scale) } : {};
-    const query = { runs: subjects.map((subject) => subject.id), keys: [key], axis: /** @type {"step" | "time"} */ (axis === "step" ? "step" : "time"), points, ...range };
+    const scale = axis === "step" ? 1 : 1000;
+    const range = zoom ? { from: Math.floor(zoom[0] * scale), to: Math.ceil(zoom[1] * scale) } : {};
+    const query = { runs: subjects.map((subject) => subject.id), keys: [key], axis, points, ...range };
     const load = () => api.curves(query, stop.signal).then(setCurves, () => {});
     const refresh = throttled(load, 1_000);
     const unsubscribe = tick.subscribe(() => void refresh());
