@@ -95,9 +95,18 @@ impl App {
             return Ok(file);
         }
         let wanted = Wanted { hash: row.blob, size: row.size, uploaded_by: None };
-        self.fetcher.fetch_now(wanted).await?;
+        self.fetch_now(wanted).await?;
         let file = self.blobs.open(&row.blob).await.map_err(broken)?;
         file.ok_or(NotFetched::GivenUp { hash: row.blob })
+    }
+
+    /// Fetches a blob for somebody who waits for it, whatever the policy says. When this returns, the blob
+    /// is here, durable and granted.
+    pub async fn fetch_now(&self, wanted: Wanted) -> Result<(), NotFetched> {
+        if let Some(mesh) = self.mesh() {
+            mesh.blobs_in_reach().await;
+        }
+        self.fetcher.fetch_now(wanted).await
     }
 
     /// Notes durably that blobs that are here may be served in the workspace, and tells peers so.

@@ -239,7 +239,7 @@ impl Copying<'_> {
     async fn bring(&self, file: &ArtifactRow) -> Result<(), NotFetched> {
         let (hash, size) = (file.blob, file.size);
         if !self.source.is_granted(&hash).unwrap_or(false) {
-            self.from.fetcher.fetch_now(Wanted { hash, size, uploaded_by: None }).await?;
+            self.from.fetch_now(Wanted { hash, size, uploaded_by: None }).await?;
         }
         self.from.open_blob(file).await?;
         Ok(())

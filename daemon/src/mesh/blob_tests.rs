@@ -75,6 +75,22 @@ async fn who_holds_a_blob_is_known_when_it_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_comes_that_is_asked_for_as_soon_as_there_is_a_session() {
+    let ann = Device::up("ann").await;
+    let bob = Device::up_wanting("bob", BlobPolicy::None).await;
+    let run = ann.run(1).await;
+    ann.put(run, "a.bin", &[1; 1000]).await;
+    bob.join(&ann.invite().await).await.unwrap();
+    assert!(bob.synced().await);
+    // Whether files can be asked for by now is not known: that takes another connection.
+    let rows =
+        bob.app.workspace.snapshot().unwrap().artifacts_at_or_below(DocumentId::run(run), "");
+    bob.app.open_blob(&rows.unwrap()[0]).await.unwrap();
+    ann.down().await;
+    bob.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_run_comes_whole_whatever_the_policy() {
     let ann = Device::up("ann").await;
     let bob = Device::up_wanting("bob", BlobPolicy::None).await;

@@ -62,6 +62,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// The longest wait between calls.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// How long after a session blobs may be asked of the peer, too.
+const BLOBS_FOLLOW: Duration = Duration::from_secs(3);
 /// How long sessions may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -187,6 +189,11 @@ impl Mesh {
         self.inner.spawn(task);
     }
 
+    /// Waits, but not long, until peers of sessions that are new can be asked for blobs.
+    pub async fn blobs_in_reach(&self) {
+        self.inner.blobs_in_reach().await;
+    }
+
     /// Where peers can reach this device.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         endpoint::addresses(&self.inner.board.endpoint)
@@ -306,6 +313,17 @@ impl Inner {
             Ok(Err(error)) => self.failed(device, Some(error.to_string())),
             Err(_) => self.failed(device, Some("it does not answer".to_owned())),
         }
+    }
+
+    /// Waits until peers that a session was opened with just now can be asked for blobs, too: that takes a
+    /// connection of its own. If one does not come soon, it is not waited for any more.
+    async fn blobs_in_reach(&self) {
+        let young: Vec<DeviceId> = {
+            let links = locked(&self.links);
+            let young = links.iter().filter(|(_, link)| link.age() < BLOBS_FOLLOW);
+            young.map(|(device, _)| *device).collect()
+        };
+        let _ = timeout(BLOBS_FOLLOW, self.board.reaches_blobs_of(&young)).await;
     }
 
     /// To be called when blobs may have come within reach: of a new peer, or in a new workspace.

@@ -15,6 +15,7 @@ use runmesh_core::api::Traffic;
 use runmesh_core::ids::{BlobHash, DeviceId, WorkspaceId};
 use runmesh_core::sync::{ALPN, turned_away};
 use runmesh_core::ticket::{Contact, Ticket};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::addresses::AddressBook;
@@ -38,6 +39,8 @@ pub(super) struct Board {
     provider: blobs::Provider,
     /// A connection of the blob protocol with each peer.
     blob_connections: Mutex<BTreeMap<DeviceId, Connection>>,
+    /// Changes with each of them that is made.
+    blobs_came: watch::Sender<u64>,
     /// What moved over blob connections that have ended.
     ended: Mutex<Traffic>,
     tasks: Tasks,
@@ -70,6 +73,7 @@ impl Switchboard {
             provider: blobs::Provider::new(blobs, gate(&meshes)),
             meshes,
             blob_connections: Mutex::default(),
+            blobs_came: watch::Sender::new(0),
             ended: Mutex::default(),
             tasks: Tasks::default(),
         });
@@ -242,11 +246,22 @@ impl Board {
         });
     }
 
+    /// Waits until blobs can be asked of all of these devices.
+    pub(super) async fn reaches_blobs_of(&self, devices: &[DeviceId]) {
+        let mut came = self.blobs_came.subscribe();
+        let are_there = || {
+            let held = locked(&self.blob_connections);
+            devices.iter().all(|device| held.contains_key(device))
+        };
+        while !are_there() && came.changed().await.is_ok() {}
+    }
+
     /// Serves blobs over a connection, from either side, and lets the fetchers use it meanwhile.
     async fn serve_blobs(&self, connection: Connection) {
         let device = device_at(&connection);
         if self.knows(&device) {
             locked(&self.blob_connections).insert(device, connection.clone());
+            self.blobs_came.send_modify(|count| *count += 1);
             for mesh in open_meshes(&self.meshes) {
                 if mesh.has_member(&device) {
                     mesh.blobs_reachable();

@@ -137,7 +137,7 @@ async fn fetch_wanted(app: &Arc<App>, deadline: Instant) -> Result<(u64, u64), E
 async fn fetch(app: &App, wanted: Wanted) -> Result<bool, Error> {
     loop {
         let connected = || mesh(app).map(|mesh| mesh.peers().into_iter().filter(|p| p.connected));
-        match app.fetcher.fetch_now(wanted).await {
+        match app.fetch_now(wanted).await {
             Ok(()) => return Ok(true),
             // A peer whose session is open is not asked before it can be asked for blobs too.
             Err(NotFetched::Nobody { asked, .. }) if asked < connected()?.count() => {
