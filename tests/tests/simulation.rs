@@ -44,7 +44,7 @@ fn simulate_all(seeds: std::ops::Range<u64>) {
         "{acknowledged} acknowledged, {purged} purged, {lost} lost, {repeated} repeated, {cuts} cuts, \
          {crashes} crashes, {restricted} removed or demoted, {carried} changes carried, {rewound} put back, {misdeeds} misdeeds"
     );
-    assert!(restricted.min(rewound) > 4 && misdeeds > 50);
+    assert!(restricted.min(rewound) > 4 && misdeeds > 50 && carried > 0);
     assert!(lost.min(repeated).min(cuts).min(crashes).min(purged) > 50 && acknowledged > 5000);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Real stores on disks that lose power, and real sessions between them, over links that lose,
 //! repeat, reorder and delay messages and are cut and healed; devices crash at any write, restart,
-//! are put back from old backups, are removed and have wrong clocks; one may be a member with bad
+//! are put back from old backups, are removed by a founder who was away, and have wrong clocks; one may be a member with bad
 //! intent; clients of all of them write to the same runs. After every step some things must be so. Then
 //! the chaos ends, and [`Simulation::check`] holds every device to what was promised: all hold the
 //! same, what they show is what a rebuild shows, nothing that any of them acknowledged is missing,
@@ -57,6 +57,8 @@ enum Event {
     Crash { device: usize, after: Option<u64> },
     /// A device starts.
     Start { device: usize },
+    /// The founder is away from all others.
+    Leave { until: u64 },
     /// The founder removes a device, or lets it only read.
     Restrict { device: usize, removes: bool },
     /// What a device's disks hold is kept.
@@ -86,6 +88,8 @@ pub struct Simulation {
     devices: Vec<Device>,
     sides: BTreeMap<(usize, usize), Side>,
     told: VecDeque<(usize, usize, Input)>,
+    /// Until when nobody meets the founder.
+    away_until: u64,
     /// The device that is no writer any more.
     restricted: Option<usize>,
     /// The device that was put back to what it was before.
@@ -164,6 +168,7 @@ impl Simulation {
             devices: device::founder_and_invited(count, START_MS),
             sides: BTreeMap::new(),
             told: VecDeque::new(),
+            away_until: START_MS,
             restricted: None,
             rewound: None,
             mallory: None,
@@ -258,6 +263,7 @@ impl Simulation {
                 None => self.crash(device),
             },
             Event::Start { device } => self.start(device),
+            Event::Leave { until } if !self.calm => self.leave(until),
             Event::Restrict { device, removes } if !self.calm => self.restrict(device, removes),
             Event::Save { device } if !self.calm => self.save(device),
             Event::Rewind { device } if !self.calm => self.rewind(device),
@@ -265,6 +271,7 @@ impl Simulation {
             Event::Write { .. }
             | Event::Cut(_)
             | Event::Crash { .. }
+            | Event::Leave { .. }
             | Event::Restrict { .. }
             | Event::Save { .. }
             | Event::Rewind { .. }
@@ -338,7 +345,8 @@ impl Simulation {
     fn connect(&mut self, a: usize, b: usize) {
         let meet = self.mallory.as_ref().is_none_or(|mallory| mallory.meets(a, b));
         let are_up = self.devices[a].is_up() && self.devices[b].is_up();
-        if self.sides.contains_key(&(a, b)) || !are_up || !meet {
+        let is_away = a == 0 && self.now < self.away_until && !self.calm;
+        if self.sides.contains_key(&(a, b)) || !are_up || !meet || is_away {
             return;
         }
         self.connections += 1;

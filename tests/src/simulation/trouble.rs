@@ -4,7 +4,10 @@
 use rand::RngExt;
 
 use super::device::Failed;
-use super::{CHAOS_MS, Event, Simulation};
+use super::{CHAOS_MS, Event, START_MS, Simulation};
+
+/// How long the founder may be away.
+const AWAY_MS: u64 = 40_000;
 
 impl Simulation {
     /// Plans who is removed, and who is put back.
@@ -16,10 +19,25 @@ impl Simulation {
             let removes = self.random.random_bool(0.6);
             let at = CHAOS_MS / 2 + self.within(CHAOS_MS / 2);
             self.after(at, Event::Restrict { device: last, removes });
+            // What the device writes meanwhile is beyond the cut, and others build on it.
+            if self.random.random_bool(0.7) {
+                let away = AWAY_MS / 2 + self.within(AWAY_MS / 2);
+                self.after(at - away, Event::Leave { until: START_MS + at + 1 });
+            }
         }
         if last > 1 && self.random.random_bool(0.4) {
             let at = CHAOS_MS / 3 + self.within(CHAOS_MS / 2);
             self.after(at, Event::Save { device: 1 });
+        }
+    }
+
+    /// Has nobody meet the founder for a while.
+    pub(super) fn leave(&mut self, until: u64) {
+        self.away_until = until;
+        for peer in 1..self.devices.len() {
+            self.disconnect(0, peer);
+            let comes_back = until - self.now + self.within(3_000);
+            self.after(comes_back, Event::Connect((0, peer)));
         }
     }
 
