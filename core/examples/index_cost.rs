@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let number = index.assign(&row.id)?;
                 index.put(number, None, &row)?;
             }
+            index.flush()?;
         }
         put += started.elapsed();
         let started = Instant::now();
@@ -52,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 new.metrics[2].point.value *= 0.9;
                 index.put(number, Some(&old), &new)?;
             }
+            index.flush()?;
         }
         put += started.elapsed();
         let started = Instant::now();

@@ -7,6 +7,7 @@
 mod document;
 mod evaluation_dataset;
 mod logged_model;
+mod row_cursor;
 mod scorer;
 mod trace;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::document::DocumentRow;
 pub use self::evaluation_dataset::{DatasetRecord, DatasetSummary, EvaluationDataset};
 pub use self::logged_model::{LoggedModel, ModelStatus};
+pub(crate) use self::row_cursor::{RowCursor, RunHead, cut_short, damaged_run};
 pub(crate) use self::scorer::version_json;
 pub use self::scorer::{Scorer, ScorerVersion};
 pub use self::trace::TraceRow;

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::condition::{Condition, Relation};
-use super::run_column::{BLOCK, Blocks, Held, NAN, NO_NUMBER, RunColumn};
+use super::run_column::{Blocks, RunColumn};
+use super::run_texts::{NO_TEXT, Texts};
+use crate::index::column_block::{BLOCK, Held, NAN, NO_NUMBER};
 use crate::index::value_key;
 
 /// Which runs of a block are kept: 1 for each, or 0.
@@ -37,14 +39,7 @@ impl ColumnFilter {
     pub(super) fn new(column: Arc<RunColumn>, condition: &Condition, of_integers: bool) -> Self {
         let asked = match &*column {
             RunColumn::Numbers(_) => asked_of_numbers(condition, of_integers),
-            RunColumn::Texts(_, texts) => {
-                let mut table = vec![u8::from(condition.holds_for_text(None))];
-                table.extend((1..=texts.len() as u32).map(|code| {
-                    let (head, whole) = texts.get(code);
-                    u8::from(may_hold(condition, head, whole))
-                }));
-                codes(table)
-            }
+            RunColumn::Texts(_, texts) => codes(table(texts, condition)),
         };
         Self { column, asked }
     }
@@ -54,13 +49,22 @@ impl ColumnFilter {
         self.column.is_exact()
     }
 
+    /// Whether it keeps runs that have no value, those of other experiments among them.
+    pub(super) fn keeps_missing(&self) -> bool {
+        match &self.asked {
+            Asked::Between(_, high) => *high == NO_NUMBER,
+            Asked::Other(_) | Asked::Integer(..) => false,
+            Asked::Codes(..) | Asked::Table(_) => self.keeps_code(NO_TEXT),
+        }
+    }
+
     /// Leaves only the runs of a block that are asked for.
     pub(super) fn narrow(&self, block: usize, mask: &mut Mask) {
         match &*self.column {
             RunColumn::Numbers(blocks) => self.narrow_numbers(blocks, block, mask),
             RunColumn::Texts(blocks, _) => match blocks.block(block) {
                 Some(block) => self.narrow_codes(&block.values, mask),
-                None if self.keeps_code(0) => {}
+                None if self.keeps_code(NO_TEXT) => {}
                 None => mask.fill(0),
             },
         }
@@ -117,7 +121,7 @@ impl ColumnFilter {
 }
 
 /// One loop without branches, which compilers turn into operations on many values at once.
-fn narrow<T: Copy>(mask: &mut Mask, values: &[T; BLOCK], holds: impl Fn(T) -> bool) {
+pub(super) fn narrow<T: Copy>(mask: &mut Mask, values: &[T; BLOCK], holds: impl Fn(T) -> bool) {
     for (kept, value) in mask.iter_mut().zip(values) {
         *kept &= u8::from(holds(*value));
     }
@@ -147,6 +151,30 @@ fn asked_of_numbers(condition: &Condition, of_integers: bool) -> Asked {
         Relation::LessOrEqual => Asked::Between(least, place),
         Relation::Greater => Asked::Between(place + 1, most),
         Relation::GreaterOrEqual => Asked::Between(place, most),
+    }
+}
+
+/// By code, 1 if what is known of the text allows that a condition holds for it. There may be a million
+/// texts, so what is asked most is looked at without reading each as a text.
+fn table(texts: &Texts, condition: &Condition) -> Vec<u8> {
+    let none = u8::from(condition.holds_for_text(None));
+    let prefix = match condition {
+        Condition::Like(pattern) => pattern.as_prefix(),
+        _ => None,
+    };
+    match (condition, prefix) {
+        (Condition::Equal(asked), _) => {
+            let Held::Text(asked, all) = Held::text(asked) else { unreachable!("it is a text") };
+            texts.table(none, |head, whole| whole == all && head == asked)
+        }
+        (_, Some(prefix)) => {
+            let prefix = prefix.as_bytes();
+            // What is known of a longer text may end within the prefix.
+            texts.table(none, |head, whole| {
+                head.starts_with(prefix) || (!whole && prefix.starts_with(head))
+            })
+        }
+        _ => texts.table(none, |head, whole| may_hold(condition, head, whole)),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a clause asks of a value.
 
 use super::pattern::Pattern;
-use crate::index::value_key::Told;
 
 /// How two numbers compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +61,6 @@ impl Condition {
             (Self::IsNull, None) | (Self::IsNotNull, Some(_)) => true,
             (Self::Number(relation, asked), Some(value)) => relation.holds(value, *asked),
             _ => false,
-        }
-    }
-
-    /// Whether a value is what is asked for, if its key in the index tells.
-    pub(super) fn holds_for_told(&self, told: Told<'_>) -> Option<bool> {
-        match told {
-            Told::Integer(value) => Some(self.holds_for_number(Some(value as f64))),
-            Told::Number(value) => Some(self.holds_for_number(Some(value))),
-            Told::Text(value) => Some(self.holds_for_text(Some(value))),
-            Told::Part => None,
         }
     }
 

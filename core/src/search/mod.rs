@@ -1,15 +1,13 @@
 //! Search: MLflow's filter and order_by language, and its answers from the index.
 //!
 //! Text becomes tokens (`lexer`), tokens become clauses of what a `schema` knows (`filter`,
-//! `order`), and clauses are answered by walking the index in the order asked for (`runs`), or,
-//! where rows are few, by reading them all (`documents`).
+//! `order`), and clauses are answered from columns of the index and the rows that may be found (`runs`),
+//! or, where rows are few, by reading them all (`documents`).
 //!
 //! Invariants: no text makes the parser panic or recurse; the answer to a query equals that of
-//! reading every row, filtering, sorting and slicing, whichever way the index was walked.
+//! reading every row, filtering, sorting and slicing, whichever way they were found.
 
-mod candidates;
 mod column_filter;
-mod column_range;
 mod condition;
 mod documents;
 mod error;
@@ -21,7 +19,6 @@ mod logged_models;
 mod models;
 mod order;
 mod pattern;
-mod row_cursor;
 mod run_choice;
 mod run_column;
 mod run_columns;
@@ -30,6 +27,7 @@ mod run_datasets;
 mod run_find;
 mod run_groups;
 mod run_rows;
+mod run_texts;
 mod run_view;
 mod run_walk;
 mod runs;

@@ -10,13 +10,15 @@
 use std::sync::Arc;
 
 use super::Condition;
-use super::column_filter::{ColumnFilter, Mask};
-use super::run_column::{BLOCK, Held, NAN, NO_NUMBER, NO_TEXT, RunColumn};
+use super::column_filter::{ColumnFilter, Mask, narrow};
+use super::run_column::RunColumn;
 use super::run_columns::{ColumnField, ColumnReader};
+use super::run_texts::NO_TEXT;
 use super::runs::{RunQuery, ViewType};
 use super::schema::{Field, RunAttribute};
 use super::sort_key::{self, First};
 use crate::ids::ExperimentId;
+use crate::index::column_block::{BLOCK, Held, NAN, NO_NUMBER};
 use crate::index::value_key;
 use crate::rows::Lifecycle;
 use crate::store::{Snapshot, StoreError};
@@ -25,8 +27,8 @@ use crate::store::{Snapshot, StoreError};
 const FEW: usize = 128;
 /// How many times more are chosen each time.
 const MORE: usize = 4;
-/// Texts are not ranked if there are more: it takes longer than walking the index.
-const MAX_RANKED: usize = 1 << 17;
+/// No text starts with bytes that are this or more.
+const LAST_HEAD: u64 = 0xF5 << 56;
 
 /// A place in the order, and what stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +62,9 @@ pub(super) struct RunChoice {
 struct Order {
     column: Arc<RunColumn>,
     ascending: bool,
+    /// Texts are not ranked: they stand at the place of their first eight bytes, and those that
+    /// agree in these tie.
+    by_head: bool,
 }
 
 impl RunChoice {
@@ -84,7 +89,7 @@ impl RunChoice {
                 column.map(|column| ColumnFilter::new(column, &clause.condition, of_integers)),
             );
         }
-        let start_is_next = query.order.len() == 1 && order.column.is_exact();
+        let start_is_next = query.order.len() == 1 && order.is_exact();
         let mut choice = Self {
             start,
             order,
@@ -144,7 +149,7 @@ impl RunChoice {
             && self.filters.len() == query.clauses.len()
             && self.filters.iter().all(ColumnFilter::is_exact)
             && query.order.len() <= 1
-            && self.order.column.is_exact();
+            && self.order.is_exact();
         if !is_exact {
             return Ok(None);
         }
@@ -176,17 +181,24 @@ impl RunChoice {
         let mut mask: Mask = [0; BLOCK];
         let mut chosen: Vec<Chosen> = Vec::new();
         let (mut last, mut trim_at) = (None, self.size.saturating_mul(2));
+        // All that a column has are runs of the experiment.
+        let has_others =
+            self.filters.iter().chain(&self.lifecycle).all(ColumnFilter::keeps_missing);
         // Mostly the latest are wanted first, and once they are chosen others are passed over.
         for at in (0..starts.len()).rev() {
             let Some(block) = starts.block(at) else { continue };
             if last.is_some_and(|last| self.order.first_of(at) > Some(last)) {
                 continue;
             }
-            for (kept, start) in mask.iter_mut().zip(&*block.values) {
-                *kept = u8::from(*start != NO_NUMBER);
+            mask.fill(1);
+            if has_others {
+                narrow(&mut mask, &block.values, |start| start != NO_NUMBER);
             }
             for filter in self.filters.iter().chain(&self.lifecycle) {
                 filter.narrow(at, &mut mask);
+            }
+            if let Some(last) = last {
+                self.order.narrow(at, last, &mut mask);
             }
             for (eight, kept) in mask.as_chunks::<8>().0.iter().enumerate() {
                 if *kept == [0; 8] {
@@ -236,7 +248,7 @@ impl RunChoice {
         let first = self.order.key_of(&first);
         match sort_key::first(rest, false, false) {
             Some((First::Number(start), _)) if self.start_is_next && is_here => {
-                match Held::of_integer(start) {
+                match Held::integer(value_key::from_integer(start)) {
                     Held::Number(start) => Place(first, latest(start)),
                     _ => Place(first, 0),
                 }
@@ -267,17 +279,20 @@ impl Order {
         start: &Arc<RunColumn>,
     ) -> Result<Option<Self>, StoreError> {
         let Some(first) = query.order.first() else {
-            return Ok(Some(Self { column: Arc::clone(start), ascending: false }));
+            let column = Arc::clone(start);
+            return Ok(Some(Self { column, ascending: false, by_head: false }));
         };
-        let Some(column) = reader.column(&ColumnField::Field(first.field.clone()))? else {
-            return Ok(None);
-        };
-        if let RunColumn::Texts(_, texts) = &*column
-            && texts.len() > MAX_RANKED
-        {
-            return Ok(None);
-        }
-        Ok(Some(Self { column, ascending: first.ascending }))
+        let column = reader.column(&ColumnField::Field(first.field.clone()))?;
+        Ok(column.map(|column| {
+            let most = reader.max_ranked();
+            let by_head = matches!(&*column, RunColumn::Texts(_, texts) if texts.len() > most);
+            Self { column, ascending: first.ascending, by_head }
+        }))
+    }
+
+    /// Whether runs at one place have one value.
+    fn is_exact(&self) -> bool {
+        !self.by_head && self.column.is_exact()
     }
 
     fn is_of_texts(&self) -> bool {
@@ -297,6 +312,14 @@ impl Order {
         u64::from(if self.ascending { rank } else { !rank })
     }
 
+    fn head_key(&self, text: &[u8]) -> u64 {
+        let mut head = [0; 8];
+        let length = text.len().min(head.len());
+        head[..length].copy_from_slice(&text[..length]);
+        let head = u64::from_be_bytes(head);
+        if self.ascending { head } else { LAST_HEAD - head }
+    }
+
     fn key(&self, block: usize, within: usize) -> u64 {
         match &*self.column {
             RunColumn::Numbers(blocks) => {
@@ -305,9 +328,24 @@ impl Order {
             RunColumn::Texts(blocks, texts) => {
                 match blocks.block(block).map_or(NO_TEXT, |block| block.values[within]) {
                     NO_TEXT => NO_NUMBER,
+                    code if self.by_head => self.head_key(texts.get(code).0),
                     code => self.rank_key(texts.ranks().of[code as usize]),
                 }
             }
+        }
+    }
+
+    /// Leaves only the runs of a block whose key is no more than this, or a few others.
+    fn narrow(&self, block: usize, last: u64, mask: &mut Mask) {
+        let RunColumn::Numbers(blocks) = &*self.column else { return };
+        let Some(block) = blocks.block(block) else { return };
+        if last >= NAN - 1 {
+            return;
+        }
+        match self.ascending {
+            true => narrow(mask, &block.values, |value| value <= last),
+            // Keys are the complement of values, and those of NaN and of nothing are more.
+            false => narrow(mask, &block.values, |value| value.wrapping_sub(!last) < last),
         }
     }
 
@@ -329,6 +367,7 @@ impl Order {
     /// Whether a value may stand at its own place, and is not between two that do.
     fn has(&self, first: &First) -> bool {
         match (first, &*self.column) {
+            (First::Text(_), _) if self.by_head => false,
             (First::Text(text), RunColumn::Texts(_, texts)) => {
                 // A column holds a long text in part, and that part may be another's whole.
                 value_key::text(text).len() == text.len()
@@ -343,6 +382,7 @@ impl Order {
             (First::Missing, _) => NO_NUMBER,
             (First::NotANumber, _) => NAN,
             (First::Number(bytes), _) => self.number_key(u64::from_be_bytes(*bytes).min(NAN - 1)),
+            (First::Text(text), _) if self.by_head => self.head_key(value_key::text(text)),
             (First::Text(text), RunColumn::Texts(_, texts)) => match self.ascending {
                 true => u64::from(texts.ranks_before(text, false)),
                 false => match texts.ranks_before(text, true).checked_sub(1) {

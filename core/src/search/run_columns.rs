@@ -1,36 +1,38 @@
 //! Columns of runs that searches keep in memory, read when first needed.
 //!
-//! Invariants: what [`columns`](Snapshot) of a snapshot answer is what its rows and keys say, for
+//! Invariants: what [`columns`](Snapshot) of a snapshot answer is what its rows say, for
 //! each column holds the number of the change that it shows (`index::run_changes`) and is brought up to
-//! the snapshot's; a snapshot that is older than a column gets none. All columns together take no
-//! more than [`MAX_BYTES`], or one column.
+//! the snapshot's; a snapshot that is a little older than a column gets a copy in which what changed since is
+//! as the snapshot has it. What is kept takes no more than [`MAX_BYTES`], or is one column.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::run_column::{Held, RunColumn};
+use super::run_column::RunColumn;
 use super::run_counts::RunCounts;
 use super::run_rows::RunRows;
+use super::run_texts::KnownTexts;
 use super::run_view::{RunView, Value};
-use super::run_walk::ROW_KEYS;
 use super::runs::RunQuery;
 use super::schema::{Field, RunAttribute};
 use crate::ids::ExperimentId;
-use crate::index::run_changes;
-use crate::index::value_key::{self, Column, Told};
+use crate::index::column_block::{Block, Held};
+use crate::index::{Column, StoredColumns, run_changes};
 use crate::store::{Snapshot, StoreError};
 
-/// What all columns may take, in bytes: eight of numbers for a million runs.
+/// What all columns that are kept may take, in bytes: eight of numbers for a million runs.
 const MAX_BYTES: usize = 64 << 20;
-/// How many columns a search needs, mostly.
-const FEW: usize = 4;
-/// What any walk may cost, in keys, before it goes on from columns.
-const WALK_KEYS: u64 = 2_048;
+/// How many rows any walk may read that are not wanted, before it goes on from columns.
+const WALK_ROWS: usize = 384;
+/// If a column has more texts, none are ranked: a run whose text is new would have all of them ranked anew.
+const MAX_RANKED: usize = 1 << 17;
 /// What a column takes that holds nothing, or more.
 const SLOT_BYTES: usize = 1_024;
-/// How many texts of one column are looked for while it is read from rows.
-const MAX_SEEN: usize = 1 << 16;
+/// How many times back a column knows what it was brought up to date with.
+const STEPS_BACK: usize = 16;
+/// Of how many runs it knows that each time, at most.
+const STEP_RUNS: usize = 4_096;
 
 /// What a column is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,13 +46,12 @@ pub(super) enum ColumnField {
 type Name = (ExperimentId, ColumnField);
 
 /// Columns in memory.
-#[derive(Default)]
 pub struct RunColumns {
     slots: Mutex<HashMap<Name, Arc<Slot>>>,
     uses: AtomicU64,
     counts: RunCounts,
-    /// Whether no walk is short enough to do without.
-    eager: bool,
+    walk_rows: usize,
+    max_ranked: usize,
 }
 
 #[derive(Default)]
@@ -61,10 +62,11 @@ struct Slot {
 }
 
 /// A column and the change up to which it is right.
-#[derive(Clone)]
 struct Shown {
     column: Arc<RunColumn>,
     change: u64,
+    /// Up to which change it was right before, and the runs that were set then; the last at the end.
+    steps: VecDeque<(u64, BTreeSet<u32>)>,
 }
 
 /// Reads columns of one experiment as a snapshot shows them.
@@ -75,19 +77,31 @@ pub(super) struct ColumnReader<'a> {
     change: u64,
 }
 
+impl Default for RunColumns {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+            uses: AtomicU64::default(),
+            counts: RunCounts::default(),
+            walk_rows: WALK_ROWS,
+            max_ranked: MAX_RANKED,
+        }
+    }
+}
+
 impl RunColumns {
-    /// Columns that every search asks for.
+    /// Columns that every search asks for, and that rank so many texts at most.
     #[cfg(test)]
-    pub(super) fn eager() -> Self {
-        Self { eager: true, ..Self::default() }
+    pub(super) fn eager(max_ranked: usize) -> Self {
+        Self { walk_rows: 0, max_ranked, ..Self::default() }
     }
 
-    /// What a walk to so many runs may cost, in keys, before it goes on from columns: all that it
-    /// takes if each run met is found, and a little more.
-    pub(super) fn walk_keys(&self, wanted: usize) -> u64 {
-        let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
-        let keys = wanted.saturating_mul(2 + ROW_KEYS).saturating_add(WALK_KEYS);
-        if self.eager { 0 } else { keys }
+    /// How many rows a walk to so many runs may read before it goes on from columns.
+    pub(super) const fn walk_rows(&self, wanted: usize) -> usize {
+        match self.walk_rows {
+            0 => 0,
+            more => wanted.saturating_add(more),
+        }
     }
 
     /// How many runs each experiment has.
@@ -117,172 +131,162 @@ impl RunColumns {
     }
 }
 
+impl Shown {
+    /// The runs that may have changed after an earlier change; none if that is not known any more.
+    fn changed_after(&self, change: u64) -> Option<BTreeSet<u32>> {
+        if change == self.change {
+            return Some(BTreeSet::new());
+        }
+        let first = self.steps.iter().rposition(|(before, _)| *before <= change)?;
+        Some(self.steps.range(first..).flat_map(|(_, runs)| runs).copied().collect())
+    }
+}
+
 impl<'a> ColumnReader<'a> {
-    /// Reads columns for a snapshot; none if it has none, or if they would not stay in memory.
+    /// Reads columns for a snapshot; none if it has none.
     pub(super) fn open(
         snapshot: &'a Snapshot,
         experiment: ExperimentId,
     ) -> Result<Option<Self>, StoreError> {
-        Self::open_for(snapshot, experiment, FEW)
-    }
-
-    /// Reads columns for a snapshot; none if it has none, or if so many would not stay in memory.
-    pub(super) fn open_for(
-        snapshot: &'a Snapshot,
-        experiment: ExperimentId,
-        wanted: usize,
-    ) -> Result<Option<Self>, StoreError> {
         let Some(columns) = snapshot.columns() else { return Ok(None) };
         let Some(change) = run_changes::last(snapshot.txn())? else { return Ok(None) };
-        let runs = usize::try_from(snapshot.counts()?.runs).unwrap_or(usize::MAX);
-        // A search that needs a few must not push one out to get the next.
-        let fits = runs.saturating_mul(size_of::<u64>() * wanted.max(FEW)) <= MAX_BYTES;
-        Ok(fits.then_some(Self { snapshot, columns, experiment, change }))
+        Ok(Some(Self { snapshot, columns, experiment, change }))
+    }
+
+    /// How many texts a column may have whose texts are ranked.
+    pub(super) const fn max_ranked(&self) -> usize {
+        self.columns.max_ranked
     }
 
     /// A column as the snapshot shows it; none if there is none for such a field, or if one is
-    /// there that shows more.
+    /// there that shows much more.
     pub(super) fn column(&self, field: &ColumnField) -> Result<Option<Arc<RunColumn>>, StoreError> {
-        if !is_kept(field) {
-            return Ok(None);
-        }
+        let Some((column, key)) = column_of(field) else { return Ok(None) };
         let slot = self.columns.slot(&(self.experiment, field.clone()));
-        let column = {
+        let found = {
             // Whoever wants the same column waits for it; nobody else does.
             let mut held = slot.held.lock().unwrap_or_else(PoisonError::into_inner);
-            match held.take() {
-                Some(shown) if shown.change >= self.change => {
-                    let is_it = shown.change == self.change;
-                    let column = Arc::clone(&shown.column);
-                    *held = Some(shown);
-                    return Ok(is_it.then_some(column));
-                }
-                older => {
-                    let column = Arc::new(self.bring(field, older)?);
-                    slot.bytes.store(SLOT_BYTES + column.bytes(), Ordering::Relaxed);
-                    *held = Some(Shown { column: Arc::clone(&column), change: self.change });
-                    column
-                }
+            if let Some(shown) = &*held
+                && shown.change >= self.change
+            {
+                let changed = shown.changed_after(self.change);
+                let column = Arc::clone(&shown.column);
+                drop(held);
+                return changed.map(|runs| self.step_back(field, column, runs)).transpose();
             }
+            let shown = self.bring(field, (column, key), held.take())?;
+            slot.bytes.store(SLOT_BYTES + shown.column.bytes(), Ordering::Relaxed);
+            Arc::clone(&held.insert(shown).column)
         };
         self.columns.trim(&slot);
-        Ok(Some(column))
+        Ok(Some(found))
+    }
+
+    /// What a column was before these runs changed.
+    fn step_back(
+        &self,
+        field: &ColumnField,
+        column: Arc<RunColumn>,
+        changed: BTreeSet<u32>,
+    ) -> Result<Arc<RunColumn>, StoreError> {
+        if changed.is_empty() {
+            return Ok(column);
+        }
+        let mut column = Arc::unwrap_or_clone(column);
+        self.set_runs(&mut column, field, changed)?;
+        Ok(Arc::new(column))
     }
 
     /// Brings a column up to date, or reads it.
-    fn bring(&self, field: &ColumnField, older: Option<Shown>) -> Result<RunColumn, StoreError> {
-        let Some(Shown { column, change }) = older else { return self.read(field) };
-        let changed = run_changes::between(self.snapshot.txn(), change, self.change)?;
-        let Some(changed) = changed.filter(|_| !column.is_worn()) else { return self.read(field) };
-        let mut column = Arc::unwrap_or_clone(column);
-        RunRows::open(self.snapshot)?.each_of(changed, |number, view| {
+    fn bring(
+        &self,
+        field: &ColumnField,
+        place: (Column, Option<&str>),
+        older: Option<Shown>,
+    ) -> Result<Shown, StoreError> {
+        if let Some(Shown { column, change, mut steps }) = older
+            && !column.is_worn()
+            && let Some(changed) = run_changes::between(self.snapshot.txn(), change, self.change)?
+        {
+            let mut column = Arc::unwrap_or_clone(column);
+            self.set_runs(&mut column, field, changed.clone())?;
+            if changed.len() > STEP_RUNS {
+                steps.clear();
+            } else {
+                steps.push_back((change, changed));
+            }
+            if steps.len() > STEPS_BACK {
+                steps.pop_front();
+            }
+            return Ok(Shown { column: Arc::new(column), change: self.change, steps });
+        }
+        let column = Arc::new(self.read(field, place)?);
+        Ok(Shown { column, change: self.change, steps: VecDeque::new() })
+    }
+
+    /// Reads a column: blocks of the store, and rows of runs that these may not tell of.
+    fn read(
+        &self,
+        field: &ColumnField,
+        (of, key): (Column, Option<&str>),
+    ) -> Result<RunColumn, StoreError> {
+        let mut column =
+            if of.is_of_texts() { RunColumn::of_texts() } else { RunColumn::of_numbers() };
+        let stored = StoredColumns::open(self.snapshot.txn())?;
+        let number = match key {
+            None => Some(0),
+            Some(key) => self.snapshot.key_number(key)?,
+        };
+        if let Some(number) = number {
+            let mut known = KnownTexts::default();
+            stored.each_block(self.experiment, of, number, |at, bytes| {
+                column.set_block(at, &Block::read(bytes)?, &mut known);
+                Ok(())
+            })?;
+        }
+        self.set_runs(&mut column, field, stored.loose_runs()?)?;
+        column.close();
+        Ok(column)
+    }
+
+    /// Sets what runs have, by their rows.
+    fn set_runs(
+        &self,
+        column: &mut RunColumn,
+        field: &ColumnField,
+        runs: impl IntoIterator<Item = u32>,
+    ) -> Result<(), StoreError> {
+        RunRows::open(self.snapshot)?.each_of(runs, |number, view| {
             match view.filter(|view| view.head.experiment == self.experiment) {
                 Some(view) => column.set(number, held(&value_of(view, field)?)),
                 None => column.set(number, Held::Nothing),
             }
             Ok(())
-        })?;
-        Ok(column)
-    }
-
-    fn read(&self, field: &ColumnField) -> Result<RunColumn, StoreError> {
-        let mut column = match place(field) {
-            None => self.read_rows(field)?,
-            Some((place, key)) => {
-                let number = match key {
-                    None => Some(0),
-                    Some(key) => self.snapshot.key_number(key)?,
-                };
-                match number {
-                    Some(number) => self.read_keys(place, number)?,
-                    None => empty(field),
-                }
-            }
-        };
-        column.close();
-        Ok(column)
-    }
-
-    fn read_keys(&self, place: Column, key_number: u32) -> Result<RunColumn, StoreError> {
-        let mut column = match place {
-            Column::Start | Column::Metric => RunColumn::of_numbers(),
-            Column::Param | Column::Tag => RunColumn::of_texts(),
-        };
-        for key in self.snapshot.column(self.experiment, place, key_number, None, None)? {
-            let key = key?;
-            let held = match (key.told(), key.place().try_into()) {
-                (Told::Integer(_), Ok(bytes)) => Held::of_integer(bytes),
-                (Told::Number(_), Ok(bytes)) => Held::of_number(bytes),
-                (Told::Text(text), _) => Held::Text(text.as_bytes(), true),
-                _ => Held::Text(key.place(), false),
-            };
-            column.set(key.run_number(), held);
-        }
-        Ok(column)
-    }
-
-    /// Reads what only rows have.
-    fn read_rows(&self, field: &ColumnField) -> Result<RunColumn, StoreError> {
-        let mut column = empty(field);
-        let mut seen: HashMap<Vec<u8>, u32> = HashMap::new();
-        let start = self.snapshot.column(self.experiment, Column::Start, 0, None, None)?;
-        let numbers = start.map(|key| Ok(key?.run_number()));
-        let mut numbers = numbers.collect::<Result<Vec<u32>, StoreError>>()?;
-        numbers.sort_unstable();
-        let rows = RunRows::open(self.snapshot)?;
-        let mut reader = rows.reader();
-        for number in numbers {
-            let Some(bytes) = reader.read(number)? else { continue };
-            let view = RunView::read(bytes.value())?;
-            let value = value_of(&view, field)?;
-            let Value::Text(Some(text)) = &value else {
-                column.set(number, held(&value));
-                continue;
-            };
-            if let Some(code) = seen.get(text.as_bytes()) {
-                column.set_code(number, *code);
-                continue;
-            }
-            column.set(number, held(&value));
-            if seen.len() < MAX_SEEN && text.len() < value_key::TEXT_BYTES {
-                seen.insert(text.as_bytes().to_vec(), column.last_code());
-            }
-        }
-        Ok(column)
+        })
     }
 }
 
-/// Whether there are columns of a field.
-fn is_kept(field: &ColumnField) -> bool {
-    let never = [RunAttribute::Id, RunAttribute::ArtifactUri];
-    match field {
-        ColumnField::Field(Field::Attribute(attribute)) => !never.contains(attribute),
-        ColumnField::Field(Field::Dataset(_)) => false,
-        ColumnField::Field(_) | ColumnField::Lifecycle => true,
-    }
-}
-
-/// Where the index has a field.
-fn place(field: &ColumnField) -> Option<(Column, Option<&str>)> {
-    match field {
-        ColumnField::Field(Field::Metric(key)) => Some((Column::Metric, Some(key))),
-        ColumnField::Field(Field::Param(key)) => Some((Column::Param, Some(key))),
-        ColumnField::Field(Field::Tag(key)) => Some((Column::Tag, Some(key))),
-        ColumnField::Field(Field::Attribute(RunAttribute::StartTime)) => {
-            Some((Column::Start, None))
-        }
-        _ => None,
-    }
-}
-
-fn empty(field: &ColumnField) -> RunColumn {
-    match field {
-        ColumnField::Field(Field::Metric(_))
-        | ColumnField::Field(Field::Attribute(
-            RunAttribute::StartTime | RunAttribute::EndTime | RunAttribute::Duration,
-        )) => RunColumn::of_numbers(),
-        _ => RunColumn::of_texts(),
-    }
+/// The column that the store has of a field, and the key that it is of; none if there is none.
+fn column_of(field: &ColumnField) -> Option<(Column, Option<&str>)> {
+    let attribute = match field {
+        ColumnField::Lifecycle => return Some((Column::Lifecycle, None)),
+        ColumnField::Field(Field::Metric(key)) => return Some((Column::Metric, Some(key))),
+        ColumnField::Field(Field::Param(key)) => return Some((Column::Param, Some(key))),
+        ColumnField::Field(Field::Tag(key)) => return Some((Column::Tag, Some(key))),
+        ColumnField::Field(Field::Dataset(_)) => return None,
+        ColumnField::Field(Field::Attribute(attribute)) => attribute,
+    };
+    let column = match attribute {
+        RunAttribute::Id | RunAttribute::ArtifactUri => return None,
+        RunAttribute::Name => Column::Name,
+        RunAttribute::User => Column::User,
+        RunAttribute::Status => Column::Status,
+        RunAttribute::StartTime => Column::Start,
+        RunAttribute::EndTime => Column::End,
+        RunAttribute::Duration => Column::Duration,
+        RunAttribute::Description => Column::Description,
+    };
+    Some((column, None))
 }
 
 fn value_of<'a>(view: &RunView<'a>, field: &ColumnField) -> Result<Value<'a>, StoreError> {
@@ -296,7 +300,7 @@ fn value_of<'a>(view: &RunView<'a>, field: &ColumnField) -> Result<Value<'a>, St
 fn held<'a>(value: &'a Value<'_>) -> Held<'a> {
     match value {
         Value::Number(Some(value)) => Held::number(*value),
-        Value::Integer(Some(value)) => Held::of_integer(value_key::integer(*value)),
+        Value::Integer(Some(value)) => Held::integer(*value),
         Value::Text(Some(text)) => Held::text(text),
         Value::Number(None) | Value::Integer(None) | Value::Text(None) => Held::Nothing,
     }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::run_rows::RunRows;
-use super::run_view::Head;
 use crate::ids::ExperimentId;
-use crate::index::run_changes;
+use crate::index::column_block::{BLOCK, Block, Values};
+use crate::index::{Column, StoredColumns, run_changes};
 use crate::rows::Lifecycle;
 use crate::store::{Snapshot, StoreError};
 
@@ -50,7 +50,17 @@ struct Counted {
 impl Counted {
     fn read(snapshot: &Snapshot, change: u64) -> Result<Self, StoreError> {
         let mut counted = Self { change, ..Self::default() };
-        RunRows::open(snapshot)?.each_head(|number, head| counted.set(number, Some(head)))?;
+        let columns = StoredColumns::open(snapshot.txn())?;
+        columns.each_experiments_block(Column::Lifecycle, |at, experiment, bytes| {
+            let block = Block::read(bytes)?;
+            let Values::Texts { texts, codes } = block.values else { return Ok(()) };
+            for (run, code) in block.runs.into_iter().zip(codes) {
+                let is_active = texts[code].0 == Lifecycle::Active.as_str().as_bytes();
+                counted.set((at * BLOCK + run) as u32, is_active.then_some(experiment));
+            }
+            Ok(())
+        })?;
+        counted.set_runs(snapshot, columns.loose_runs()?)?;
         Ok(counted)
     }
 
@@ -62,19 +72,29 @@ impl Counted {
         let Some(changed) = run_changes::between(snapshot.txn(), self.change, change)? else {
             return Self::read(snapshot, change);
         };
-        RunRows::open(snapshot)?.each_of(changed, |number, view| {
-            self.set(number, view.map(|view| &view.head));
-            Ok(())
-        })?;
+        self.set_runs(snapshot, changed)?;
         self.change = change;
         Ok(self)
     }
 
-    fn set(&mut self, number: u32, head: Option<&Head<'_>>) {
-        let counts = |head: &&Head<'_>| {
-            head.lifecycle == Lifecycle::Active && head.experiment != ExperimentId::NONE
-        };
-        let place = head.filter(counts).map_or(0, |head| self.place(head.experiment));
+    /// Counts runs by their rows.
+    fn set_runs(
+        &mut self,
+        snapshot: &Snapshot,
+        runs: impl IntoIterator<Item = u32>,
+    ) -> Result<(), StoreError> {
+        RunRows::open(snapshot)?.each_of(runs, |number, view| {
+            let head = view.map(|view| &view.head);
+            let active = head.filter(|head| head.lifecycle == Lifecycle::Active);
+            self.set(number, active.map(|head| head.experiment));
+            Ok(())
+        })
+    }
+
+    /// Notes which experiment counts a run, if one does.
+    fn set(&mut self, number: u32, counts: Option<ExperimentId>) {
+        let counts = counts.filter(|experiment| *experiment != ExperimentId::NONE);
+        let place = counts.map_or(0, |experiment| self.place(experiment));
         let at = number as usize;
         if self.counted_in.len() <= at {
             self.counted_in.resize(at + 1, 0);

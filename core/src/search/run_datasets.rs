@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use crate::ids::ExperimentId;
-use crate::index::value_key::Column;
 use crate::rows::lookup;
 use crate::store::{Snapshot, StoreError};
 
@@ -33,8 +32,8 @@ pub fn dataset_uses(
 ) -> Result<BTreeSet<DatasetUse>, StoreError> {
     let mut uses = BTreeSet::new();
     for experiment in experiments {
-        for key in snapshot.column(*experiment, Column::Start, 0, None, None)? {
-            let number = key?.run_number();
+        for run in snapshot.starts(*experiment, None, None)? {
+            let (_, number) = run?;
             let Some(row) = snapshot.run_by_number(number)? else { continue };
             for dataset in row.datasets {
                 if uses.len() >= limit {

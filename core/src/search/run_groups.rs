@@ -11,15 +11,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::run_choice::RunChoice;
-use super::run_column::{NAN, NO_NUMBER, NO_TEXT, RunColumn};
+use super::run_column::RunColumn;
 use super::run_columns::{ColumnField, ColumnReader};
 use super::run_find::find_runs;
 use super::run_rows::RunRows;
+use super::run_texts::NO_TEXT;
 use super::run_view::{RunView, Value};
 use super::runs::RunQuery;
 use super::schema::{Field, RunAttribute};
 use super::spread::{MetricSpread, Sum};
 use crate::ids::ExperimentId;
+use crate::index::column_block::{NAN, NO_NUMBER};
 use crate::index::value_key;
 use crate::store::{Snapshot, StoreError};
 
@@ -163,10 +165,7 @@ impl Asked {
         by: &Field<RunAttribute>,
         metrics: &[Field<RunAttribute>],
     ) -> Result<Option<Self>, StoreError> {
-        let wanted = query.clauses.len() + metrics.len() + 3;
-        let Some(reader) = ColumnReader::open_for(snapshot, experiment, wanted)? else {
-            return Ok(None);
-        };
+        let Some(reader) = ColumnReader::open(snapshot, experiment)? else { return Ok(None) };
         let column = |field: &Field<_>| reader.column(&ColumnField::Field(field.clone()));
         let start = column(&Field::Attribute(RunAttribute::StartTime))?;
         let (Some(start), Some(by)) = (start, column(by)?) else { return Ok(None) };

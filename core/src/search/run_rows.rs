@@ -2,7 +2,7 @@
 
 use redb::{AccessGuard, Range, ReadOnlyTable};
 
-use super::run_view::{Head, RunView};
+use super::run_view::RunView;
 use crate::rows::RunRow;
 use crate::store::{Snapshot, StoreError};
 
@@ -43,15 +43,6 @@ impl RunRows {
 
     pub(super) const fn reader(&self) -> RowReader<'_> {
         RowReader { table: &self.table, last: 0, near: None }
-    }
-
-    /// Reads the head of every row, in order of arrival.
-    pub(super) fn each_head(&self, mut read: impl FnMut(u32, &Head<'_>)) -> Result<(), StoreError> {
-        for item in self.table.range::<u32>(..)? {
-            let (number, bytes) = item?;
-            read(number.value(), &RunView::read(bytes.value())?.head);
-        }
-        Ok(())
     }
 }
 

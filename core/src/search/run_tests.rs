@@ -19,16 +19,17 @@ const CONTEXT_TAG: &str = "used.for";
 /// The database must outlive its snapshots.
 fn holding(rows: &[RunRow]) -> Result<(Database, Snapshot), StoreError> {
     let db = Database::builder().create_with_backend(InMemoryBackend::new())?;
-    put(&db, rows)?;
+    put(&db, rows, 3)?;
     let snapshot = Snapshot::new(db.begin_read()?);
     Ok((db, snapshot))
 }
 
-fn put(db: &Database, rows: &[RunRow]) -> Result<(), StoreError> {
+/// Puts rows, in columns if so many in a block are loose.
+fn put(db: &Database, rows: &[RunRow], fold_at: u32) -> Result<(), StoreError> {
     let txn = db.begin_write()?;
     crate::store::tables::create_all(&txn)?;
     {
-        let mut index = RunIndex::open(&txn)?;
+        let mut index = RunIndex::open(&txn)?.folding_at(fold_at);
         let mut numbers = Vec::new();
         for row in rows {
             let number = index.assign(&row.id)?;
@@ -464,16 +465,18 @@ proptest! {
             (prop::collection::vec((query(), group_field()), 4), 0usize..12), 1..8,
         ),
         limit in 1usize..5,
+        fold_at in 1u32..9,
+        max_ranked in 0usize..6,
     ) {
         let db = Database::builder()
             .create_with_backend(InMemoryBackend::new())
             .expect("memory does not fail");
-        let columns = std::sync::Arc::new(RunColumns::eager());
+        let columns = std::sync::Arc::new(RunColumns::eager(max_ranked));
         let mut snapshots = || {
             let txn = db.begin_read().expect("memory does not fail");
             Snapshot::with_columns(txn, std::sync::Arc::clone(&columns))
         };
-        put(&db, &[]).expect("memory does not fail");
+        put(&db, &[], 1).expect("memory does not fail");
         let mut held = Vec::<RunRow>::new();
         let mut older: Option<(Snapshot, Vec<RunRow>)> = None;
         for (at, (queries, changes)) in steps.into_iter().enumerate() {
@@ -490,7 +493,7 @@ proptest! {
                         row.clone()
                     }
                 };
-                put(&db, &[row]).expect("memory does not fail");
+                put(&db, &[row], fold_at).expect("memory does not fail");
             }
             for (query, by) in queries {
                 let page = search_runs(&snapshots(), &query).expect("memory does not fail");
@@ -546,7 +549,7 @@ proptest! {
     }
 }
 
-/// Enough runs that a walk in order is chosen over reading all that a clause leaves.
+/// Enough runs that a walk goes on from columns.
 #[test]
 fn many_runs_are_found_in_order_by_every_plan() -> Result<(), StoreError> {
     let row = |n: u64| {

@@ -8,33 +8,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::row_cursor::RowCursor;
 use super::runs::RunQuery;
 use super::schema::{DatasetField, Field, RunAttribute};
 use super::sort_key::{self, Sorted};
-use crate::ids::{ExperimentId, RunId};
-use crate::rows::{Lifecycle, RunStatus};
+use crate::rows::{RowCursor, RunHead, cut_short, damaged_run};
 use crate::store::StoreError;
 
 /// A run's row, borrowed from its bytes. The fields are those of [`RunRow`](crate::rows::RunRow),
 /// in its order: the head, params, tags, metrics, datasets.
 pub(super) struct RunView<'a> {
-    pub(super) head: Head<'a>,
+    pub(super) head: RunHead<'a>,
     body: RowCursor<'a>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Head<'a> {
-    pub(super) id: RunId,
-    pub(super) experiment: ExperimentId,
-    name: &'a str,
-    user: &'a str,
-    status: RunStatus,
-    pub(super) lifecycle: Lifecycle,
-    pub(super) start_ms: i64,
-    end_ms: Option<i64>,
-    _deleted_ms: Option<i64>,
-    description: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -52,8 +36,8 @@ struct Dataset<'a> {
 impl<'a> RunView<'a> {
     /// Reads the head of a row.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, StoreError> {
-        let (head, body) = postcard::take_from_bytes(bytes).map_err(damaged)?;
-        Ok(Self { head, body: RowCursor(body) })
+        let (head, body) = RunHead::read(bytes)?;
+        Ok(Self { head, body })
     }
 
     /// Whether the view and all clauses of a query hold.
@@ -107,7 +91,7 @@ impl<'a> RunView<'a> {
     ) -> Result<Value<'a>, StoreError> {
         let text = |bytes: Option<&'a [u8]>| {
             let text = bytes.map(std::str::from_utf8).transpose();
-            text.map(Value::text).map_err(|_| damaged(postcard::Error::DeserializeBadUtf8))
+            text.map(Value::text).map_err(|_| damaged_run(postcard::Error::DeserializeBadUtf8))
         };
         let mut body = self.body;
         match field {
@@ -121,7 +105,7 @@ impl<'a> RunView<'a> {
                 let point = body.metric(Some(key)).ok_or_else(cut_short)?;
                 Ok(Value::Number(point.map(|point| point.value)))
             }
-            Field::Attribute(attribute) => Ok(self.head.attribute(*attribute, query)),
+            Field::Attribute(attribute) => Ok(attribute_of(&self.head, *attribute, query)),
             // A run reads many datasets, so there is no one value.
             Field::Dataset(_) => Ok(Value::Text(None)),
         }
@@ -131,16 +115,8 @@ impl<'a> RunView<'a> {
         let mut body = self.body;
         let pairs = body.pair(None).and_then(|_| body.pair(None));
         pairs.and_then(|_| body.metric(None)).ok_or_else(cut_short)?;
-        Ok(postcard::take_from_bytes(body.0).map_err(damaged)?.0)
+        Ok(postcard::take_from_bytes(body.0).map_err(damaged_run)?.0)
     }
-}
-
-const fn damaged(source: postcard::Error) -> StoreError {
-    StoreError::DamagedRow { table: "index-runs", source }
-}
-
-const fn cut_short() -> StoreError {
-    damaged(postcard::Error::DeserializeUnexpectedEnd)
 }
 
 /// What a run has in a field.
@@ -156,26 +132,20 @@ impl<'a> Value<'a> {
     }
 }
 
-impl<'a> Head<'a> {
-    fn attribute(&self, attribute: RunAttribute, query: &RunQuery) -> Value<'a> {
-        match attribute {
-            RunAttribute::Id => Value::Text(Some(self.id.to_string().into())),
-            RunAttribute::Name => Value::text(Some(self.name)),
-            RunAttribute::User => Value::text(Some(self.user)),
-            RunAttribute::Status => Value::text(Some(self.status.as_str())),
-            RunAttribute::StartTime => Value::Integer(Some(self.start_ms)),
-            RunAttribute::EndTime => Value::Integer(self.end_ms),
-            RunAttribute::Duration => {
-                Value::Integer(self.end_ms.map(|end_ms| end_ms.saturating_sub(self.start_ms)))
-            }
-            RunAttribute::ArtifactUri => {
-                let root = query.artifact_roots.get(&self.experiment);
-                Value::Text(root.map(|root| format!("{root}/{}/artifacts", self.id).into()))
-            }
-            RunAttribute::Description => {
-                Value::text((!self.description.is_empty()).then_some(self.description))
-            }
+fn attribute_of<'a>(head: &RunHead<'a>, attribute: RunAttribute, query: &RunQuery) -> Value<'a> {
+    match attribute {
+        RunAttribute::Id => Value::Text(Some(head.id.to_string().into())),
+        RunAttribute::Name => Value::text(Some(head.name)),
+        RunAttribute::User => Value::text(Some(head.user)),
+        RunAttribute::Status => Value::text(Some(head.status.as_str())),
+        RunAttribute::StartTime => Value::Integer(Some(head.start_ms)),
+        RunAttribute::EndTime => Value::Integer(head.end_ms),
+        RunAttribute::Duration => Value::Integer(head.duration_ms()),
+        RunAttribute::ArtifactUri => {
+            let root = query.artifact_roots.get(&head.experiment);
+            Value::Text(root.map(|root| format!("{root}/{}/artifacts", head.id).into()))
         }
+        RunAttribute::Description => Value::text(head.description()),
     }
 }
 

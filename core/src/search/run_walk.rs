@@ -1,26 +1,17 @@
-//! Walking the runs of one experiment in the order that a query asks for.
+//! Meeting the runs of one experiment in the order that a query asks for.
 //!
-//! A plan is a list of steps: ranges of the index, or run numbers, that hold the runs wanted in
-//! the right order but for ties. Every run met is checked on its row, so a plan may hold too many,
-//! never too few.
+//! Runs come in groups among which the order is known: those that may be found, and maybe others.
+//! Every run met is checked on its row, and those of a group are sorted by their rows, so whatever
+//! tells of the groups may know too little, but never leave out a run that is found.
 //!
-//! If the index has a column of what is sorted by first, it is walked until the page is full; the
-//! runs that have no value there come after it. Nobody knows beforehand how many runs that means:
-//! if the clauses leave few, nearly all are met before a page of them is found. So the walk races
-//! against reading what the clauses leave off the index ([`Candidates`]), at half its cost. Once a
-//! clause's runs are known, the walk passes over all others without reading their rows; and when
-//! it has cost as much as reading the rows of all that are left, it ends and those are read and
-//! sorted. So whatever the data, a search costs a few times the better way at most.
-//!
-//! Without such a column, all that the clauses leave are read and sorted.
-//!
-//! What costs more than a page of the latest runs does goes on from columns in memory
-//! ([`RunChoice`]), if the snapshot has them.
+//! If the latest or the first are wanted first, the runs' starts are walked, which are in order in
+//! the index: mostly a page is full after a page of rows. A walk that has read many more goes on from
+//! columns in memory ([`RunChoice`]), and so does, from the beginning, what sorts by something
+//! else; few runs are all read, which takes less than making columns. Where there are no columns, all
+//! are read and sorted, too.
 
-use std::collections::VecDeque;
+use std::iter::Peekable;
 
-use super::candidates::{Candidates, RunSet};
-use super::column_range::{ColumnRange, Indexed, Keys};
 use super::run_choice::RunChoice;
 use super::run_rows::{RowReader, RunRows};
 use super::run_view::RunView;
@@ -28,13 +19,8 @@ use super::runs::RunQuery;
 use super::sort_key::{self, First};
 use super::{Condition, Field, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
-use crate::index::value_key::ReadKey;
+use crate::index::value_key;
 use crate::store::{Snapshot, StoreError};
-
-/// How many keys can be read in the time that finding and checking a row takes.
-pub(super) const ROW_KEYS: u64 = 6;
-/// So many keys of a clause are read at a time.
-const READ_KEYS: u64 = 256;
 
 /// A run that a query finds, and what sorts it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,35 +38,27 @@ pub(super) struct RunWalk<'a> {
     experiment: ExperimentId,
     /// No more than this many are wanted.
     wanted: usize,
-    steps: VecDeque<Step>,
-    candidates: Candidates,
-    /// What the walk has cost, in keys.
-    spent: u64,
-    /// What it may cost before it goes on from columns in memory.
-    limit: u64,
+    source: Source,
+    /// How many rows may be read before the walk goes on from columns, if it can.
+    rows_left: usize,
     /// Runs up to this place in the order were returned already.
     after: Option<Vec<u8>>,
     /// Runs found, the next at the end.
     found: Vec<Found>,
 }
 
-/// A part of a plan.
-struct Step {
-    source: Source,
-    /// Leaves out the runs that have a value in this column: they were met in earlier steps.
-    without: Option<ColumnRange>,
-    /// Those runs, once they are known.
-    met: RunSet,
-}
-
+/// What tells which runs come next.
 enum Source {
-    /// In any order.
+    /// In any order, all that are left.
     Numbers(Vec<u32>),
-    /// In the right order but for ties, or in any.
-    Keys { keys: Keys, sorted: bool, conditions: Vec<Condition>, next: Option<ReadKey> },
+    /// In the order of their starts.
+    Starts(Peekable<Starts>),
     /// In the right order but for ties.
     Choice(Box<RunChoice>),
 }
+
+/// Starts and numbers of runs.
+type Starts = Box<dyn Iterator<Item = Result<(i64, u32), StoreError>>>;
 
 impl<'a> RunWalk<'a> {
     /// Decides how to walk.
@@ -90,181 +68,89 @@ impl<'a> RunWalk<'a> {
         query: &'a RunQuery,
         experiment: ExperimentId,
     ) -> Result<Self, StoreError> {
+        let wanted = query.offset().saturating_add(query.limit).saturating_add(1);
         let mut walk = Self {
             snapshot,
             rows: rows.reader(),
             query,
             experiment,
-            wanted: query.offset().saturating_add(query.limit).saturating_add(1),
-            steps: VecDeque::new(),
-            candidates: Candidates::default(),
-            spent: 0,
-            limit: 0,
+            wanted,
+            source: Source::Numbers(Vec::new()),
+            rows_left: snapshot.columns().map_or(usize::MAX, |columns| columns.walk_rows(wanted)),
             after: query.after.clone(),
             found: Vec::new(),
         };
-        walk.limit = match snapshot.columns() {
-            Some(columns) => columns.walk_keys(walk.wanted),
-            None => u64::MAX,
-        };
-        walk.choose_steps()?;
+        walk.source = walk.first_source()?;
         Ok(walk)
     }
 
-    fn choose_steps(&mut self) -> Result<(), StoreError> {
+    fn first_source(&mut self) -> Result<Source, StoreError> {
         if let Some(ids) = asked_ids(self.query) {
             let numbers = ids.iter().map(|id| self.snapshot.run_number(id));
             let numbers = numbers.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-            self.steps.push_back(Step::of(Source::Numbers(numbers)));
-            return Ok(());
+            return Ok(Source::Numbers(numbers));
         }
-        let Some(clauses) = clause_ranges(self.snapshot, self.query)? else { return Ok(()) };
-        let (order, ascending) = match self.query.order.first() {
-            Some(first) => (ColumnRange::of_field(self.snapshot, &first.field)?, first.ascending),
-            None => (Indexed::In(ColumnRange::all_runs()), false),
+        if let Some(ascending) = order_by_start(self.query) {
+            return Ok(Source::Starts(self.starts(ascending)?.peekable()));
+        }
+        let mut all = self.snapshot.starts(self.experiment, None, None)?;
+        let number = |run: Result<(i64, u32), StoreError>| run.map(|(_, number)| number);
+        let few = all.by_ref().take(self.rows_left).map(number);
+        let mut numbers = few.collect::<Result<Vec<_>, _>>()?;
+        if let Some(next) = all.next() {
+            if let Some(choice) = self.choice()? {
+                return Ok(choice);
+            }
+            numbers.push(number(next)?);
+            numbers.extend(all.map(number).collect::<Result<Vec<_>, _>>()?);
+        }
+        // Neighbours are read fastest.
+        numbers.sort_unstable();
+        Ok(Source::Numbers(numbers))
+    }
+
+    /// All starts from where the last page ended.
+    fn starts(&self, ascending: bool) -> Result<Starts, StoreError> {
+        let key = self.after.as_deref().unwrap_or_default();
+        let from = match sort_key::first(key, false, ascending) {
+            Some((First::Number(bytes), _)) => Some(value_key::from_integer(bytes)),
+            _ => None,
         };
-        let (walked, others) =
-            clauses.into_iter().partition(|(range, _)| order.is_column_of(range));
-        self.candidates = Candidates::of(self.snapshot, self.experiment, others)?;
-        match order {
-            Indexed::In(column) => self.walk_column(&column, ascending, walked),
-            Indexed::Empty => {
-                // What has a value comes before all that have none, on whatever page that was.
-                let resumed = self.after.as_deref().and_then(sort_key::after_missing);
-                self.walk_rest(resumed.map(<[u8]>::to_vec), None)
-            }
-            Indexed::Not => {
-                let source = self.all_candidates()?;
-                self.steps.push_back(Step::of(source));
-                Ok(())
-            }
-        }
+        let (low, high) = if ascending { (from, None) } else { (None, from) };
+        let starts = self.snapshot.starts(self.experiment, low, high)?;
+        Ok(if ascending { Box::new(starts) } else { Box::new(starts.rev()) })
     }
 
-    /// Walks the values of a column in order, then NaN, then the runs that have none: from where
-    /// the last page ended.
-    fn walk_column(
-        &mut self,
-        column: &ColumnRange,
-        ascending: bool,
-        clauses: Vec<(ColumnRange, Condition)>,
-    ) -> Result<(), StoreError> {
-        let needs_value = !clauses.is_empty();
-        let (bounds, conditions): (Vec<_>, Vec<_>) = clauses.into_iter().unzip();
-        let bounded = bounds.into_iter().fold(column.clone(), ColumnRange::intersect);
-
-        let key = self.after.clone().unwrap_or_default();
-        let (first, rest) = sort_key::first(&key, column.is_of_text(), ascending).unzip();
-        let values = bounded.numbers_only();
-        let values = match &first {
-            None => Some(values),
-            Some(First::Number(value)) => Some(values.starting_at_number(*value, ascending)),
-            Some(First::Text(text)) => Some(values.starting_at_text(text, ascending)),
-            Some(First::NotANumber | First::Missing) => None,
-        };
-        let nan = bounded.nan_only().filter(|_| first != Some(First::Missing));
-        for (range, ascending) in [(values, ascending), (nan, true)] {
-            let Some(range) = range else { continue };
-            let keys = range.keys(self.snapshot, self.experiment, ascending)?;
-            let conditions = conditions.clone();
-            let source = Source::Keys { keys, sorted: true, conditions, next: None };
-            self.steps.push_back(Step::of(source));
-        }
-        if needs_value || column.is_all_runs() {
-            return Ok(());
-        }
-        let rest = rest.filter(|_| first == Some(First::Missing));
-        self.walk_rest(rest.map(<[u8]>::to_vec), Some(column.clone()))
-    }
-
-    /// Walks the runs that have no value in the column of what is sorted by first: of those the
-    /// latest comes first, if nothing else is to sort them.
-    fn walk_rest(
-        &mut self,
-        resumed: Option<Vec<u8>>,
-        without: Option<ColumnRange>,
-    ) -> Result<(), StoreError> {
-        let sorted = self.query.order.len() <= 1;
-        let mut range = ColumnRange::all_runs();
-        if let Some(key) = resumed.filter(|_| sorted)
-            && let Some((First::Number(start), _)) = sort_key::first(&key, false, false)
-        {
-            range = range.starting_at_number(start, false);
-        }
-        let keys = range.keys(self.snapshot, self.experiment, false)?;
-        let source = Source::Keys { keys, sorted, conditions: Vec::new(), next: None };
-        self.steps.push_back(Step { without, ..Step::of(source) });
-        Ok(())
-    }
-
-    /// All runs that the clauses leave, as far as the one tells that is read to its end first; or
-    /// those that columns in memory choose, if that would take long.
-    fn all_candidates(&mut self) -> Result<Source, StoreError> {
-        let mut candidates = std::mem::take(&mut self.candidates);
-        if candidates.is_read() {
-            candidates = Candidates::of(self.snapshot, self.experiment, with_default(Vec::new()))?;
-        }
-        while !candidates.read(READ_KEYS)? {
-            if candidates.keys_read() > self.limit
-                && let Some(choice) = self.choice()?
-            {
-                return Ok(Source::Choice(choice));
-            }
-        }
-        let left = candidates.left().map_or_else(Vec::new, |(left, _)| left.iter().collect());
-        Ok(Source::Numbers(left))
-    }
-
-    /// Has columns in memory choose all that was not returned yet, if they can.
-    fn goes_on_from_columns(&mut self) -> Result<bool, StoreError> {
-        let Some(choice) = self.choice()? else { return Ok(false) };
-        self.found.clear();
-        self.candidates = Candidates::default();
-        self.steps = VecDeque::from([Step::of(Source::Choice(choice))]);
-        Ok(true)
-    }
-
-    /// What comes next, by columns in memory. They are asked once.
-    fn choice(&mut self) -> Result<Option<Box<RunChoice>>, StoreError> {
-        if self.limit == u64::MAX {
+    /// Columns in memory that choose all that was not returned yet, if they can. They are asked once.
+    fn choice(&mut self) -> Result<Option<Source>, StoreError> {
+        if self.rows_left == usize::MAX {
             return Ok(None);
         }
-        self.limit = u64::MAX;
+        self.rows_left = usize::MAX;
         let after = self.after.as_deref();
         let (snapshot, query) = (self.snapshot, self.query);
         let choice = RunChoice::open(snapshot, query, self.experiment, after, self.wanted)?;
-        Ok(choice.map(Box::new))
+        Ok(choice.map(Box::new).map(Source::Choice))
     }
 
     /// The next run, in order.
     pub(super) fn next_found(&mut self) -> Result<Option<Found>, StoreError> {
-        'steps: while self.found.is_empty() {
-            let Some(mut step) = self.steps.pop_front() else { return Ok(None) };
-            let Some(group) = step.next_group(self)? else { continue };
-            if let Some(left) = self.cheaper_than_walking() {
-                // All that was not returned yet is in there, this group too.
-                self.steps = VecDeque::from([Step::of(Source::Numbers(left))]);
-                self.candidates = Candidates::default();
-                continue;
-            }
-            if step.without.is_some() || (step.is_of_keys() && self.spent > self.limit) {
-                // As above.
-                if self.goes_on_from_columns()? {
-                    continue;
-                }
-            }
-            step.meet(self.snapshot, self.experiment)?;
+        'groups: while self.found.is_empty() {
+            let Some(group) = self.next_group()? else { return Ok(None) };
             for number in group {
-                if self.candidates.may_be(number) && !step.met.contains(number) {
-                    self.check(number)?;
-                    self.race()?;
+                let is_walk = matches!(self.source, Source::Starts(_));
+                if is_walk
+                    && self.rows_left == 0
+                    && let Some(choice) = self.choice()?
+                {
+                    // All that was not returned yet is in there, this group too.
+                    self.found.clear();
+                    self.source = choice;
+                    continue 'groups;
                 }
-                if step.is_of_keys() && self.spent > self.limit && self.goes_on_from_columns()? {
-                    continue 'steps;
-                }
+                self.check(number)?;
             }
             self.found.sort_unstable_by(|a, b| b.cmp(a));
-            self.steps.push_front(step);
         }
         let found = self.found.pop();
         if let Some(found) = &found {
@@ -273,24 +159,32 @@ impl<'a> RunWalk<'a> {
         Ok(found)
     }
 
-    /// Reads on what the clauses leave, until that has cost half as much as the walk.
-    fn race(&mut self) -> Result<(), StoreError> {
-        let half = self.spent / 2;
-        while !self.candidates.is_read() && self.candidates.keys_read() + READ_KEYS <= half {
-            self.candidates.read(READ_KEYS)?;
+    /// The next runs among which the order is not known yet.
+    fn next_group(&mut self) -> Result<Option<Vec<u32>>, StoreError> {
+        match &mut self.source {
+            Source::Numbers(numbers) if numbers.is_empty() => Ok(None),
+            Source::Numbers(numbers) => Ok(Some(std::mem::take(numbers))),
+            Source::Choice(choice) => choice.next_group(self.snapshot, self.query, self.experiment),
+            Source::Starts(starts) => {
+                let Some((start, number)) = starts.next().transpose()? else { return Ok(None) };
+                let mut group = vec![number];
+                let ties = |run: &Result<(i64, u32), StoreError>| match run {
+                    Ok((other, _)) => *other == start,
+                    Err(_) => true,
+                };
+                while let Some(run) = starts.next_if(ties) {
+                    group.push(run?.1);
+                }
+                Ok(Some(group))
+            }
         }
-        Ok(())
-    }
-
-    /// The runs that the clauses leave, if reading all of them costs no more than the walk has.
-    fn cheaper_than_walking(&self) -> Option<Vec<u32>> {
-        let (left, count) = self.candidates.left()?;
-        (count * ROW_KEYS <= self.spent).then(|| left.iter().collect())
     }
 
     /// Adds a run to those found, if it is.
     fn check(&mut self, number: u32) -> Result<(), StoreError> {
-        self.spent += ROW_KEYS;
+        if self.rows_left != usize::MAX {
+            self.rows_left = self.rows_left.saturating_sub(1);
+        }
         let Some(bytes) = self.rows.read(number)? else { return Ok(()) };
         let view = RunView::read(bytes.value())?;
         if view.head.experiment != self.experiment || !view.is_found_by(self.query)? {
@@ -310,54 +204,14 @@ impl<'a> RunWalk<'a> {
     }
 }
 
-impl Step {
-    fn of(source: Source) -> Self {
-        Self { source, without: None, met: RunSet::default() }
-    }
-
-    /// Reads which runs earlier steps met, when that is first needed.
-    fn meet(&mut self, snapshot: &Snapshot, experiment: ExperimentId) -> Result<(), StoreError> {
-        let Some(column) = self.without.take() else { return Ok(()) };
-        for key in column.keys(snapshot, experiment, true)? {
-            self.met.insert(key?.run_number());
+/// Whether the order begins with the start, and if so, whether it is the first that comes first.
+fn order_by_start(query: &RunQuery) -> Option<bool> {
+    match query.order.first() {
+        None => Some(false),
+        Some(first) => {
+            let is_start = first.field == Field::Attribute(RunAttribute::StartTime);
+            is_start.then_some(first.ascending)
         }
-        Ok(())
-    }
-
-    const fn is_of_keys(&self) -> bool {
-        matches!(self.source, Source::Keys { .. })
-    }
-
-    /// The next runs among which the order is not known yet: those of one value. Notes what that
-    /// cost the walk.
-    fn next_group(&mut self, walk: &mut RunWalk<'_>) -> Result<Option<Vec<u32>>, StoreError> {
-        let (keys, sorted, conditions, next) = match &mut self.source {
-            Source::Numbers(numbers) if numbers.is_empty() => return Ok(None),
-            Source::Numbers(numbers) => return Ok(Some(std::mem::take(numbers))),
-            Source::Choice(choice) => {
-                return choice.next_group(walk.snapshot, walk.query, walk.experiment);
-            }
-            Source::Keys { keys, sorted, conditions, next } => (keys, *sorted, conditions, next),
-        };
-        let mut group = Vec::new();
-        let mut first: Option<ReadKey> = None;
-        while let Some(key) = next.take().map(Ok).or_else(|| keys.next()).transpose()? {
-            if sorted && first.as_ref().is_some_and(|first| first.place() != key.place()) {
-                *next = Some(key);
-                break;
-            }
-            walk.spent += 1;
-            if group.is_empty() && walk.spent > walk.limit {
-                // Maybe there is a better way.
-                *next = Some(key);
-                return Ok(Some(group));
-            }
-            if conditions.iter().all(|asked| asked.holds_for_told(key.told()) != Some(false)) {
-                group.push(key.run_number());
-                first.get_or_insert(key);
-            }
-        }
-        Ok((!group.is_empty()).then_some(group))
     }
 }
 
@@ -376,29 +230,4 @@ fn asked_ids(query: &RunQuery) -> Option<Vec<RunId>> {
         ids.dedup();
         Some(ids)
     })
-}
-
-type ClauseRange = (ColumnRange, Condition);
-
-/// Where the index has the runs of each clause, of those for which it has a column; none if a
-/// clause asks for a value that no run has.
-fn clause_ranges(
-    snapshot: &Snapshot,
-    query: &RunQuery,
-) -> Result<Option<Vec<ClauseRange>>, StoreError> {
-    let mut clauses = Vec::new();
-    for clause in &query.clauses {
-        match ColumnRange::of_clause(snapshot, clause)? {
-            Indexed::In(range) => clauses.push((range, clause.condition.clone())),
-            Indexed::Empty => return Ok(None),
-            Indexed::Not => {}
-        }
-    }
-    Ok(Some(clauses))
-}
-
-/// These, or else all runs.
-fn with_default(clauses: Vec<ClauseRange>) -> Vec<ClauseRange> {
-    let all = || vec![(ColumnRange::all_runs(), Condition::IsNotNull)];
-    if clauses.is_empty() { all() } else { clauses }
 }

@@ -95,11 +95,6 @@ pub(super) fn first(key: &[u8], is_text: bool, ascending: bool) -> Option<(First
     }
 }
 
-/// What comes after the first place of a sort key, if there is no value there.
-pub(super) fn after_missing(key: &[u8]) -> Option<&[u8]> {
-    key.strip_prefix(&[Class::Missing as u8])
-}
-
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;

@@ -29,7 +29,6 @@ use crate::clock::UnixMillis;
 use crate::document;
 use crate::entry::{Entry, UnverifiedEntry};
 use crate::ids::{ChangeHash, DocumentId, DocumentKind, ExperimentId, JournalId};
-use crate::index::value_key::Column;
 use crate::index::{Lookup, LookupKey, by_experiment, trace_key};
 use crate::operation::{MAX_CONTENT_BYTES, Operation, OperationKind};
 
@@ -249,7 +248,7 @@ fn is_spoken_of(snapshot: &Snapshot, id: &DocumentId) -> Result<bool, StoreError
 }
 
 fn is_experiment_in_use(snapshot: &Snapshot, experiment: ExperimentId) -> Result<bool, StoreError> {
-    if snapshot.column(experiment, Column::Start, 0, None, None)?.next().is_some() {
+    if snapshot.starts(experiment, None, None)?.next().is_some() {
         return Ok(true);
     }
     let lookups =

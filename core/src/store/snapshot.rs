@@ -15,7 +15,7 @@ use super::batch::{decode_chunk, series_name};
 use super::journals::{self, JournalRow};
 use super::tables::{
     ACTS, ARTIFACTS, DOCUMENT_ROWS, ENTRIES, EXPERIMENT_NAMES, EXPERIMENTS, GRANTS, JOURNALS, KEYS,
-    LOOKUPS, META, MODEL_RUNS, PURGED_BLOBS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, VALUES,
+    LOOKUPS, META, MODEL_RUNS, PURGED_BLOBS, RUN_NUMBERS, RUNS, SERIES, SERVED_VERSIONS, STARTS,
     WAITING, open_if_there,
 };
 use crate::act::{Act, ActKind};
@@ -24,7 +24,6 @@ use crate::entry::UnverifiedEntry;
 use crate::ids::{
     BlobHash, DocumentId, DocumentKind, EntryHash, ExperimentId, JournalId, RunId, WorkspaceId,
 };
-use crate::index::value_key::{self, Column, ReadKey};
 use crate::index::{Lookup, LookupKey, by_experiment, document_of, time_of};
 use crate::membership::{Membership, PlacedAct};
 use crate::operation::Operation;
@@ -223,51 +222,22 @@ impl Snapshot {
         Ok(self.txn.open_table(KEYS)?.get(key)?.map(|number| number.value()))
     }
 
-    /// Reads a column of the index in order, between two values (bytes as [`value_key`] makes
-    /// them, both included as prefixes; `None` is unbounded), forwards or backwards.
-    pub fn column(
+    /// The starts of an experiment's runs in order, with the runs' numbers, whatever their state: from
+    /// one to another, both included; `None` is unbounded.
+    pub fn starts(
         &self,
         experiment: ExperimentId,
-        column: Column,
-        key_number: u32,
-        low: Option<&[u8]>,
-        high: Option<&[u8]>,
-    ) -> Result<impl DoubleEndedIterator<Item = Result<ReadKey, StoreError>> + use<>, StoreError>
+        low: Option<i64>,
+        high: Option<i64>,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<(i64, u32), StoreError>> + use<>, StoreError>
     {
-        let prefix = value_key::prefix(experiment, column, key_number);
-        let from = [&prefix[..], low.unwrap_or_default()].concat();
-        // No key has eight bytes of 255 after the bound, and a run number more than four.
-        let until = [&prefix[..], high.unwrap_or_default(), &[u8::MAX; value_key::TEXT_BYTES + 6]];
-        let until = until.concat();
-        let range = self.txn.open_table(VALUES)?.range::<&[u8]>(from.as_slice()..=&until)?;
-        Ok(range.map(|item| value_key::read(item?.0.value())))
-    }
-
-    /// The keys of the metrics, params and tags that runs of an experiment have, deleted runs too:
-    /// one seek for each, however many runs have it.
-    pub fn column_keys(
-        &self,
-        experiment: ExperimentId,
-    ) -> Result<Vec<(Column, String)>, StoreError> {
-        let values = self.txn.open_table(VALUES)?;
-        let mut names = HashMap::new();
-        for item in self.txn.open_table(KEYS)?.iter()? {
-            let (name, number) = item?;
-            names.insert(number.value(), name.value().to_owned());
-        }
-        let mut found = Vec::new();
-        for column in [Column::Metric, Column::Param, Column::Tag] {
-            let mut next = Some(0);
-            while let Some(from) = next {
-                let low = value_key::prefix(experiment, column, from);
-                let high = value_key::prefix(experiment, column, u32::MAX);
-                let Some(key) = values.range::<&[u8]>(&low[..]..&high[..])?.next() else { break };
-                let number = value_key::read(key?.0.value())?.key_number();
-                found.extend(names.get(&number).map(|name| (column, name.clone())));
-                next = number.checked_add(1);
-            }
-        }
-        Ok(found)
+        let from = (experiment.0, low.unwrap_or(i64::MIN), 0);
+        let until = (experiment.0, high.unwrap_or(i64::MAX), u32::MAX);
+        let range = self.txn.open_table(STARTS)?.range(from..=until)?;
+        Ok(range.map(|item| {
+            let (_, start_ms, number) = item?.0.value();
+            Ok((start_ms, number))
+        }))
     }
 
     /// All points of a metric of a run, of whatever context, in history order and without repeats.

@@ -58,16 +58,24 @@ pub(crate) const EXPERIMENTS: TableDefinition<u64, &[u8]> =
 /// (name, creation clock, experiment) of every experiment: the first of a name holds it.
 pub(crate) const EXPERIMENT_NAMES: TableDefinition<(&str, u64, u64), ()> =
     TableDefinition::new("index-experiment-names-1");
-/// A run's local number to its row. Numbers are given in order of arrival, which keeps inserts of
-/// index keys close together.
+/// A run's local number to its row. Numbers are given in order of arrival, which keeps runs that are
+/// written together close together.
 pub(crate) const RUNS: TableDefinition<u32, &[u8]> = TableDefinition::new("index-runs-1");
 /// A run's id to its local number.
 pub(crate) const RUN_NUMBERS: TableDefinition<&[u8; 16], u32> =
     TableDefinition::new("index-run-numbers-1");
 /// A param's, tag's or metric's key to its local number.
 pub(crate) const KEYS: TableDefinition<&str, u32> = TableDefinition::new("index-keys-1");
-/// Keys that order runs by what people order by; see `index::value_key`.
-pub(crate) const VALUES: TableDefinition<&[u8], ()> = TableDefinition::new("index-values-1");
+/// (experiment, start, run number) of every run.
+pub(crate) const STARTS: TableDefinition<(u64, i64, u32), ()> =
+    TableDefinition::new("index-starts-1");
+/// What the runs of an experiment have in one field, by block; see `index::columns`.
+pub(crate) const COLUMNS: TableDefinition<ColumnPlace, &[u8]> =
+    TableDefinition::new("index-columns-1");
+/// Block, experiment, what the column is of, the number of its key.
+pub(crate) type ColumnPlace = (u32, u64, u8, u32);
+/// A block of columns to the runs, a bit for each, of which it may say what was.
+pub(crate) const LOOSE: TableDefinition<u32, &[u8]> = TableDefinition::new("index-loose-1");
 /// The number of a commit that changed rows of runs to their numbers; see `index::run_changes`.
 pub(crate) const RUN_CHANGES: TableDefinition<u64, &[u8]> =
     TableDefinition::new("index-run-changes-1");
@@ -89,6 +97,9 @@ pub(crate) const SPANS: TableDefinition<(u32, u64), &[u8]> = TableDefinition::ne
 /// Keys that find traces in order of time; see `index::trace_key`.
 pub(crate) const TRACE_KEYS: TableDefinition<&[u8], ()> =
     TableDefinition::new("index-trace-keys-1");
+
+/// Derived tables that earlier versions wrote.
+const OLD: [TableDefinition<&[u8], ()>; 1] = [TableDefinition::new("index-values-1")];
 
 /// Opens a table; none if the store was made before there was such a one, and nothing wrote to it since.
 pub(crate) fn open_if_there<K: Key + 'static, V: Value + 'static>(
@@ -124,7 +135,9 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(RUNS)?;
     txn.open_table(RUN_NUMBERS)?;
     txn.open_table(KEYS)?;
-    txn.open_table(VALUES)?;
+    txn.open_table(STARTS)?;
+    txn.open_table(COLUMNS)?;
+    txn.open_table(LOOSE)?;
     txn.open_table(RUN_CHANGES)?;
     txn.open_table(MODEL_RUNS)?;
     txn.open_table(DOCUMENT_ROWS)?;
@@ -149,7 +162,12 @@ pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(RUNS)?;
     txn.delete_table(RUN_NUMBERS)?;
     txn.delete_table(KEYS)?;
-    txn.delete_table(VALUES)?;
+    txn.delete_table(STARTS)?;
+    txn.delete_table(COLUMNS)?;
+    txn.delete_table(LOOSE)?;
+    for old in OLD {
+        txn.delete_table(old)?;
+    }
     txn.delete_table(MODEL_RUNS)?;
     txn.delete_table(DOCUMENT_ROWS)?;
     txn.delete_table(LOOKUPS)?;

@@ -6,7 +6,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use runmesh_core::api::{Cell, Group, GroupQuery, Groups, Spread, Value};
-use runmesh_core::index::value_key::Column;
 use runmesh_core::search::{
     ALL_OF_RUNS, Field, Grouped, MetricSpread, RunAttribute, RunGroup, group_runs,
 };
@@ -46,17 +45,11 @@ fn field(name: &str) -> Result<Field<RunAttribute>, Error> {
     let attribute = name.strip_prefix("attributes.");
     match attribute.and_then(|name| ALL_OF_RUNS.attribute_to_order_by(name)) {
         Some(attribute @ (RunAttribute::User | RunAttribute::Status | RunAttribute::Name)) => {
-            return Ok(Field::Attribute(attribute));
+            Ok(Field::Attribute(attribute))
         }
-        Some(_) => return Err(Error::NotAColumn(name.to_owned())),
-        None => {}
+        Some(_) => Err(Error::NotAColumn(name.to_owned())),
+        None => column(name),
     }
-    Ok(match column(name)? {
-        (Column::Metric, key) => Field::Metric(key),
-        (Column::Param, key) => Field::Param(key),
-        (Column::Tag, key) => Field::Tag(key),
-        (Column::Start, _) => return Err(Error::NotAColumn(name.to_owned())),
-    })
 }
 
 fn group(group: RunGroup) -> Group {

@@ -4,7 +4,7 @@
 //! under a number, and scrolling asks for rows of that set: each costs what its rows cost, and
 //! rows do not move under the reader's eyes while runs are logged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -12,10 +12,9 @@ use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
 use runmesh_core::api::{Cell, Columns, Named, TablePage, TableQuery, TableRow, Value};
 use runmesh_core::ids::{DocumentId, WorkspaceId};
-use runmesh_core::index::value_key::Column;
 use runmesh_core::rows::RunRow;
-use runmesh_core::search::{RunNumber, find_runs, read_runs};
-use runmesh_core::store::{Authors, Creator, Snapshot};
+use runmesh_core::search::{Field, RunAttribute, RunNumber, find_runs, read_runs};
+use runmesh_core::store::{Authors, Creator, RunKeys, Snapshot};
 
 use super::conflicts::named;
 use super::error::Error;
@@ -113,20 +112,22 @@ pub(super) async fn table(
     .await
 }
 
-/// Reads the name of a column.
-pub(super) fn column(name: &str) -> Result<(Column, String), Error> {
-    let kinds = [("metrics", Column::Metric), ("params", Column::Param), ("tags", Column::Tag)];
-    let named = name.split_once('.').and_then(|(kind, key)| {
-        let (_, kind) = kinds.into_iter().find(|(word, _)| *word == kind)?;
-        Some((kind, key.to_owned()))
-    });
-    named.ok_or_else(|| Error::NotAColumn(name.to_owned()))
+/// Reads the name of a column: what runs have under a key.
+pub(super) fn column(name: &str) -> Result<Field<RunAttribute>, Error> {
+    let unknown = || Error::NotAColumn(name.to_owned());
+    let (kind, key) = name.split_once('.').ok_or_else(unknown)?;
+    match kind {
+        "metrics" => Ok(Field::Metric(key.to_owned())),
+        "params" => Ok(Field::Param(key.to_owned())),
+        "tags" => Ok(Field::Tag(key.to_owned())),
+        _ => Err(unknown()),
+    }
 }
 
 /// What a column shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Shown {
-    Value(Column, String),
+    Value(Field<RunAttribute>),
     /// The device that created the run. Only journals know it, so nothing sorts by it.
     Device,
 }
@@ -136,7 +137,7 @@ impl Shown {
         if name == DEVICE {
             return Ok(Self::Device);
         }
-        column(name).map(|(column, key)| Self::Value(column, key))
+        column(name).map(Self::Value)
     }
 }
 
@@ -162,7 +163,7 @@ fn devices_of(
 
 fn row(run: &RunRow, columns: &[Shown], device: Option<&String>) -> TableRow {
     let cell = |column: &Shown| match column {
-        Shown::Value(column, key) => cell(run, *column, key),
+        Shown::Value(field) => cell(run, field),
         Shown::Device => device.cloned().map(Cell::Text),
     };
     TableRow {
@@ -180,13 +181,13 @@ fn row(run: &RunRow, columns: &[Shown], device: Option<&String>) -> TableRow {
 }
 
 /// What a run has in a column.
-fn cell(run: &RunRow, column: Column, key: &str) -> Option<Cell> {
+fn cell(run: &RunRow, field: &Field<RunAttribute>) -> Option<Cell> {
     let text = |text: &str| Cell::Text(text.to_owned());
-    match column {
-        Column::Metric => run.metric(key).map(|point| Cell::Number(Value(point.value))),
-        Column::Param => run.param(key).map(text),
-        Column::Tag => run.tag(key).map(text),
-        Column::Start => None,
+    match field {
+        Field::Metric(key) => run.metric(key).map(|point| Cell::Number(Value(point.value))),
+        Field::Param(key) => run.param(key).map(text),
+        Field::Tag(key) => run.tag(key).map(text),
+        Field::Attribute(_) | Field::Dataset(_) => None,
     }
 }
 
@@ -202,22 +203,15 @@ pub(super) async fn columns(
 }
 
 fn columns_of(snapshot: &Snapshot, experiments: &[String]) -> Result<Columns, Error> {
-    let mut columns = Columns::default();
+    let mut all = RunKeys::default();
     for experiment in runs::wanted(&snapshot.experiments()?, experiments)? {
-        for (column, key) in snapshot.column_keys(experiment)? {
-            match column {
-                Column::Metric => columns.metrics.push(key),
-                Column::Param => columns.params.push(key),
-                Column::Tag => columns.tags.push(key),
-                Column::Start => {}
-            }
-        }
+        let RunKeys { metrics, params, tags } = snapshot.run_keys(experiment)?;
+        all.metrics.extend(metrics);
+        all.params.extend(params);
+        all.tags.extend(tags);
     }
-    for keys in [&mut columns.metrics, &mut columns.params, &mut columns.tags] {
-        keys.sort_unstable();
-        keys.dedup();
-    }
-    Ok(columns)
+    let list = |keys: BTreeSet<String>| keys.into_iter().collect();
+    Ok(Columns { metrics: list(all.metrics), params: list(all.params), tags: list(all.tags) })
 }
 
 #[cfg(test)]
@@ -242,7 +236,7 @@ mod tests {
     #[test]
     fn a_column_is_a_kind_and_a_key() {
         assert_eq!(Shown::named("attributes.device").ok(), Some(Shown::Device));
-        assert_eq!(column("params.a.b").ok(), Some((Column::Param, "a.b".to_owned())));
+        assert_eq!(column("params.a.b").ok(), Some(Field::Param("a.b".to_owned())));
         for wrong in ["params", "loss", "metric.x", "attributes.status", ""] {
             assert!(matches!(column(wrong), Err(Error::NotAColumn(_))), "{wrong:?}");
         }
