@@ -39,9 +39,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Messages read and not yet handled.
 const READ_AHEAD: usize = 4;
-/// Batches are ingested together up to so many bytes. The more at once, the fewer pages of the index
-/// are written; but what is taken in takes many times the memory that it takes in its entry.
-const TOGETHER_BYTES: usize = 4 << 20;
+/// Batches are ingested together up to so many bytes, some 5,000 runs: each time ends in a sync of the
+/// disk, but what is taken in takes many times the memory that it takes in its entry.
+const TOGETHER_BYTES: usize = 1 << 20;
 /// The longest hello: two ids, a version, an incarnation, a name and an entry with their lengths.
 const MAX_HELLO_BYTES: usize = 128 + MAX_TEXT_BYTES + MAX_FIRST_ENTRY_BYTES;
 
