@@ -14,6 +14,7 @@ use runmesh_core::ids::{DeviceId, WorkspaceId};
 use runmesh_core::store::StoreError;
 use runmesh_core::sync::ALPN;
 use runmesh_core::ticket::{Contact, Ticket};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::link::{Link, LinkError};
@@ -22,8 +23,11 @@ use crate::home::Home;
 use crate::now;
 use crate::workspace::{OpenError, SwitchError, Workspace};
 
-/// How long a member may take to let this device in.
-const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a member that is to let this device in may be silent. The invitation is known once all that
+/// the inviter wrote before it is here, which may be a million runs or come over a slow link.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(60);
+/// Who sends fewer bytes in that time only keeps the connection up.
+const ALIVE_BYTES: u64 = 16 << 10;
 /// How long a member may take to answer if there are others to call.
 const ONE_OF_SEVERAL_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -293,7 +297,8 @@ impl Mesh {
         let session = link.drive(inner, candidate, |held| {
             both.iter().all(|device| held.membership.role(device).is_some())
         });
-        let ended = timeout(ADMISSION_TIMEOUT, session).await;
+        let received = || link.connection().stats().udp_rx.bytes;
+        let ended = while_it_moves(ADMISSION_PATIENCE, received, session).await;
         inner.count(&link);
         link.close(super::link::CLOSE_TWICE, b"it joins, and calls again as a member");
         match ended {
@@ -301,6 +306,45 @@ impl Mesh {
             Ok(Err(LinkError::SentAway(reason))) => Err(JoinError::Refused { reason }),
             Ok(Err(error)) => Err(JoinError::Failed(Box::new(error))),
             Err(_) => Err(unreachable()),
+        }
+    }
+}
+
+/// Waits for work as long as something is received for it.
+async fn while_it_moves<T>(
+    patience: Duration,
+    received: impl Fn() -> u64,
+    work: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    let mut work = std::pin::pin!(work);
+    let mut before = received();
+    loop {
+        match timeout(patience, &mut work).await {
+            Err(_) if received() >= before + ALIVE_BYTES => before = received(),
+            ended => return ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sends_something_is_waited_for_and_who_only_keeps_up_is_not() {
+        for (sends, comes) in [(ALIVE_BYTES, true), (ALIVE_BYTES - 1, false)] {
+            let looked = Cell::new(0);
+            let received = || {
+                looked.set(looked.get() + 1);
+                looked.get() * sends
+            };
+            let work = poll_fn(|_| if looked.get() > 4 { Poll::Ready(()) } else { Poll::Pending });
+            let ended = while_it_moves(Duration::from_millis(1), received, work).await;
+            assert_eq!(ended.is_ok(), comes, "{sends} bytes each time");
         }
     }
 }
