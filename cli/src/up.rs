@@ -18,11 +18,15 @@ use crate::args::Up;
 use crate::client::{Client, reachable};
 use crate::error::CliError;
 use crate::log;
-use crate::screen::{Screen, Tone};
+use crate::screen::{Screen, Tone, note};
 use crate::text::clean;
 
-/// How long a daemon may take to start or stop: a crash may have left much to go through again.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a daemon may take to start: one of a new version may build the index of a million runs anew.
+const START_PATIENCE: Duration = Duration::from_secs(1_200);
+/// After how long who waits for that is told why it may take long.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(10);
+/// How long a daemon may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(120);
 /// How often we look whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -238,7 +242,8 @@ pub(crate) fn wait_until_up(
     pid: u32,
     mut ended: impl FnMut() -> io::Result<Option<ExitStatus>>,
 ) -> Result<Client, CliError> {
-    let deadline = Instant::now() + PATIENCE;
+    let started = Instant::now();
+    let mut explained = false;
     loop {
         if let Some(status) = ended()? {
             let exit = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
@@ -251,8 +256,12 @@ pub(crate) fn wait_until_up(
         {
             return Ok(client);
         }
-        if Instant::now() > deadline {
+        if started.elapsed() > START_PATIENCE {
             return Err(CliError::NotStarted { log: String::new(), exit: 6 });
+        }
+        if started.elapsed() > EXPLAIN_AFTER && !explained {
+            note("the daemon is still starting; the first start of a new version may take minutes");
+            explained = true;
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -289,7 +298,7 @@ impl Up {
 pub(crate) fn down(client: &Client, screen: &mut Screen) -> Result<(), CliError> {
     let pid = client.daemon().pid;
     let _: () = client.post("shutdown", &())?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STOP_PATIENCE;
     while home::is_in_use(client.home())? {
         if Instant::now() > deadline {
             return Err(CliError::NotStopped { pid });
