@@ -9,8 +9,8 @@ use super::journals::Journals;
 use super::{Store, StoreError, durable, meta, tables};
 use crate::index::run_changes;
 
-/// How many entries are applied before their changes are.
-const ENTRIES_AT_ONCE: usize = 256;
+/// How many operations are applied before rows are written, which take many times their memory.
+const OPERATIONS_AT_ONCE: usize = 8_192;
 
 impl Store {
     /// Drops documents, series and index and builds them again, in one durable transaction: a
@@ -33,7 +33,7 @@ impl Store {
         let workspace = self.identity.workspace;
         let journals = Journals::open(txn)?;
         let mut applier = Applier::open(txn)?;
-        let mut applied = 0;
+        let (mut applied, mut gathered) = (0, 0);
         for (number, journal) in journals.by_number()? {
             for entry_number in 0..journals.tip(&journal)?.count {
                 let entry = journals.read(journal, number, entry_number)?;
@@ -41,8 +41,12 @@ impl Store {
                 let (place, operations) = ((number, entry_number), entry.operations());
                 applier.add_stored(workspace, journal.device, place, entry.clock(), operations)?;
                 applied += 1;
-                if applied % ENTRIES_AT_ONCE as u64 == 0 {
+                gathered += operations.len();
+                if gathered >= OPERATIONS_AT_ONCE {
+                    gathered = 0;
                     applier.apply_changes(&journals)?;
+                    applier.flush()?;
+                    applier = Applier::open(txn)?;
                 }
             }
         }
