@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use redb::{AccessGuard, ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::column_block::{BLOCK, BlockWriter, Held};
 use crate::ids::ExperimentId;
@@ -23,8 +23,8 @@ use crate::store::tables::{COLUMNS, ColumnPlace, LOOSE};
 
 /// So many loose runs are too many for the last block, and for one that all of its runs have come to.
 /// Each is a row to read for who reads a column first, but folding takes as long as reading all rows of
-/// a block.
-const FOLD_AT: Limits = Limits { last: 1_024, full: 64 };
+/// a block, and many times their memory: those of a few hundred params take a tenth of the limit.
+const FOLD_AT: Limits = Limits { last: 1_024, full: 64, bytes: 64 << 20 };
 pub(super) const SPAN: u32 = BLOCK as u32;
 const LOOSE_BYTES: usize = BLOCK / 8;
 
@@ -66,17 +66,21 @@ impl Column {
 /// Columns, for the one who writes.
 pub(super) struct Columns<'txn> {
     blocks: Table<'txn, ColumnPlace, &'static [u8]>,
-    /// A block to its loose runs, a bit for each.
+    /// A block to its loose runs: see [`Loose`].
     loose: Table<'txn, u32, &'static [u8]>,
     /// Runs whose rows were put, and that are not noted as loose yet.
     put: BTreeSet<u32>,
     fold_at: Limits,
 }
 
-/// How many loose runs are too many.
+/// When to fold a block.
 struct Limits {
+    /// How many loose runs are too many for the last block.
     last: u32,
+    /// And for all others.
     full: u32,
+    /// What the rows of a block may take.
+    bytes: usize,
 }
 
 impl<'txn> Columns<'txn> {
@@ -85,10 +89,10 @@ impl<'txn> Columns<'txn> {
         Ok(Self { blocks, loose, put: BTreeSet::new(), fold_at: FOLD_AT })
     }
 
-    /// Folds blocks that have so many loose runs.
+    /// Folds blocks that have so many loose runs and whose rows take no more than this.
     #[cfg(test)]
-    pub(super) const fn fold_at(&mut self, loose: u32) {
-        self.fold_at = Limits { last: loose, full: loose };
+    pub(super) const fn fold_at(&mut self, loose: u32, bytes: usize) {
+        self.fold_at = Limits { last: loose, full: loose, bytes };
     }
 
     /// Notes that a run's row was put.
@@ -106,36 +110,45 @@ impl<'txn> Columns<'txn> {
         let put: Vec<u32> = std::mem::take(&mut self.put).into_iter().collect();
         for runs in put.chunk_by(|a, b| a / SPAN == b / SPAN) {
             let block = runs[0] / SPAN;
-            let mut loose = loose_of(self.loose.get(block)?)?;
-            for run in runs {
-                let at = run % SPAN;
-                loose[at as usize / 8] |= 1 << (at % 8);
-            }
+            let mut loose = match self.loose.get(block)? {
+                Some(bytes) => Loose::read(bytes.value())?,
+                None => Loose { runs: [0; LOOSE_BYTES], too_large_at: 0 },
+            };
+            runs.iter().for_each(|run| loose.add(run % SPAN));
             let too_many = match block == last_block {
                 true => self.fold_at.last,
                 false => self.fold_at.full,
             };
-            if loose.iter().map(|byte| byte.count_ones()).sum::<u32>() < too_many {
-                self.loose.insert(block, &loose[..])?;
-            } else {
-                self.fold(block, rows, &mut key_number)?;
-                self.loose.remove(block)?;
+            if loose.count() >= too_many && loose.count() / too_many > loose.too_large_at / too_many
+            {
+                if self.fold(block, rows, &mut key_number)? {
+                    self.loose.remove(block)?;
+                    continue;
+                }
+                loose.too_large_at = loose.count();
             }
+            self.loose.insert(block, loose.bytes().as_slice())?;
         }
         Ok(())
     }
 
-    /// Makes all columns of a block anew.
+    /// Makes all columns of a block anew, unless its rows are so large that their values would take too
+    /// much memory.
     fn fold(
         &mut self,
         block: u32,
         rows: &impl ReadableTable<u32, &'static [u8]>,
         key_number: &mut impl FnMut(&str) -> Result<u32, StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let first = block * SPAN;
         let mut held = Vec::with_capacity(BLOCK);
+        let mut length = 0;
         for item in rows.range(first..=first + (SPAN - 1))? {
             let (number, bytes) = item?;
+            length += bytes.value().len();
+            if length > self.fold_at.bytes {
+                return Ok(false);
+            }
             held.push(((number.value() - first) as u16, bytes));
         }
         let mut folded = Folded::default();
@@ -151,7 +164,7 @@ impl<'txn> Columns<'txn> {
             writer.write(&mut bytes);
             self.blocks.insert((block, experiment.0, column as u8, key), bytes.as_slice())?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -221,14 +234,38 @@ fn text(bytes: &[u8]) -> Result<&str, StoreError> {
     std::str::from_utf8(bytes).map_err(|_| damaged_run(postcard::Error::DeserializeBadUtf8))
 }
 
-/// The loose runs of a block, a bit each.
-pub(super) fn loose_of(
-    bytes: Option<AccessGuard<'_, &'static [u8]>>,
-) -> Result<[u8; LOOSE_BYTES], StoreError> {
-    let Some(bytes) = bytes else { return Ok([0; LOOSE_BYTES]) };
-    bytes.value().try_into().map_err(|_| {
-        StoreError::NotOurs(
+/// The loose runs of a block.
+pub(super) struct Loose {
+    /// A bit for each.
+    runs: [u8; LOOSE_BYTES],
+    /// How many there were when the block was last too large to be folded; 0 if it never was.
+    too_large_at: u32,
+}
+
+impl Loose {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+        let parts = bytes.split_first_chunk::<LOOSE_BYTES>();
+        let parts = parts.and_then(|(runs, rest)| Some((*runs, <[u8; 4]>::try_from(rest).ok()?)));
+        let (runs, too_large_at) = parts.ok_or(StoreError::NotOurs(
             "the list of loose runs is damaged; `runmesh doctor --rebuild` makes it anew",
-        )
-    })
+        ))?;
+        Ok(Self { runs, too_large_at: u32::from_le_bytes(too_large_at) })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        [&self.runs[..], &self.too_large_at.to_le_bytes()].concat()
+    }
+
+    fn add(&mut self, run: u32) {
+        self.runs[run as usize / 8] |= 1 << (run % 8);
+    }
+
+    fn count(&self) -> u32 {
+        self.runs.iter().map(|byte| byte.count_ones()).sum()
+    }
+
+    /// Their places in the block.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..SPAN).filter(|run| self.runs[*run as usize / 8] & (1 << (run % 8)) != 0)
+    }
 }

@@ -48,10 +48,10 @@ impl<'txn> RunIndex<'txn> {
         })
     }
 
-    /// Makes columns of what few runs say.
+    /// Makes columns of what few runs say, if their rows take no more than this.
     #[cfg(test)]
-    pub(crate) fn folding_at(mut self, loose: u32) -> Self {
-        self.columns.fold_at(loose);
+    pub(crate) fn folding_at(mut self, loose: u32, bytes: usize) -> Self {
+        self.columns.fold_at(loose, bytes);
         self
     }
 
@@ -222,7 +222,7 @@ mod tests {
         for row in rows {
             let txn = db.begin_write()?;
             {
-                let mut index = RunIndex::open(&txn)?.folding_at(1);
+                let mut index = RunIndex::open(&txn)?.folding_at(1, usize::MAX);
                 let number = index.assign(&row.id)?;
                 // By their text: NaN is not equal to itself.
                 assert_eq!(format!("{:?}", index.row(number)?.as_ref()), format!("{old:?}"));

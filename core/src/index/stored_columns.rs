@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use super::columns::{Column, SPAN, loose_of};
+use super::columns::{Column, Loose, SPAN};
 use crate::ids::ExperimentId;
 use crate::store::StoreError;
 use crate::store::tables::{COLUMNS, ColumnPlace, LOOSE, RUN_NUMBERS};
@@ -72,9 +72,8 @@ impl StoredColumns {
         let mut runs = Vec::new();
         for item in self.loose.iter()? {
             let (block, bytes) = item?;
-            let (first, loose) = (block.value() * SPAN, loose_of(Some(bytes))?);
-            let is_loose = |at: &u32| loose[*at as usize / 8] & (1 << (at % 8)) != 0;
-            runs.extend((0..SPAN).filter(is_loose).map(|at| first + at));
+            let (first, loose) = (block.value() * SPAN, Loose::read(bytes.value())?);
+            runs.extend(loose.iter().map(|run| first + run));
         }
         Ok(runs)
     }

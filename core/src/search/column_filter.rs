@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::condition::{Condition, Relation};
-use super::run_column::{Blocks, RunColumn};
+use super::run_column::RunColumn;
 use super::run_texts::{NO_TEXT, Texts};
 use crate::index::column_block::{BLOCK, Held, NAN, NO_NUMBER};
 use crate::index::value_key;
@@ -29,8 +29,8 @@ enum Asked {
     Integer(Relation, f64),
     /// Codes from one on, and how many.
     Codes(u32, u32),
-    /// By code, 1 if it is asked for.
-    Table(Vec<u8>),
+    /// By code, 1 if it is asked for; the first and the last that are.
+    Table(Vec<u8>, u32, u32),
 }
 
 const NOTHING: Asked = Asked::Between(1, 0);
@@ -39,7 +39,7 @@ impl ColumnFilter {
     pub(super) fn new(column: Arc<RunColumn>, condition: &Condition, of_integers: bool) -> Self {
         let asked = match &*column {
             RunColumn::Numbers(_) => asked_of_numbers(condition, of_integers),
-            RunColumn::Texts(_, texts) => codes(table(texts, condition)),
+            RunColumn::Texts(_, texts) => asked_of_texts(texts, condition),
         };
         Self { column, asked }
     }
@@ -54,36 +54,56 @@ impl ColumnFilter {
         match &self.asked {
             Asked::Between(_, high) => *high == NO_NUMBER,
             Asked::Other(_) | Asked::Integer(..) => false,
-            Asked::Codes(..) | Asked::Table(_) => self.keeps_code(NO_TEXT),
+            Asked::Codes(..) | Asked::Table(..) => self.keeps_code(NO_TEXT),
+        }
+    }
+
+    /// Whether it keeps any run of a block, as far as the least and the most value there tell.
+    pub(super) fn may_keep(&self, block: usize) -> bool {
+        if self.keeps_missing() {
+            return true;
+        }
+        match &*self.column {
+            RunColumn::Numbers(blocks) => {
+                blocks.block(block).is_some_and(|block| match self.asked {
+                    Asked::Between(low, high) => {
+                        low <= high && block.most >= low && block.least <= high
+                    }
+                    _ => true,
+                })
+            }
+            RunColumn::Texts(blocks, _) => blocks.block(block).is_some_and(|block| {
+                let (first, last) = match self.asked {
+                    Asked::Codes(_, 0) => return false,
+                    Asked::Codes(from, count) => (from, from + (count - 1)),
+                    Asked::Table(_, first, last) => (first, last),
+                    _ => unreachable!("they are of numbers"),
+                };
+                block.most >= first && block.least <= last
+            }),
         }
     }
 
     /// Leaves only the runs of a block that are asked for.
     pub(super) fn narrow(&self, block: usize, mask: &mut Mask) {
         match &*self.column {
-            RunColumn::Numbers(blocks) => self.narrow_numbers(blocks, block, mask),
+            RunColumn::Numbers(blocks) => match blocks.block(block) {
+                Some(block) => self.narrow_numbers(&block.values, mask),
+                None if self.keeps_missing() => {}
+                None => mask.fill(0),
+            },
             RunColumn::Texts(blocks, _) => match blocks.block(block) {
                 Some(block) => self.narrow_codes(&block.values, mask),
-                None if self.keeps_code(NO_TEXT) => {}
+                None if self.keeps_missing() => {}
                 None => mask.fill(0),
             },
         }
     }
 
-    fn narrow_numbers(&self, blocks: &Blocks<u64>, block: usize, mask: &mut Mask) {
-        let Some(block) = blocks.block(block) else {
-            if !matches!(self.asked, Asked::Between(_, NO_NUMBER)) {
-                mask.fill(0);
-            }
-            return;
-        };
-        let values = &*block.values;
+    fn narrow_numbers(&self, values: &[u64; BLOCK], mask: &mut Mask) {
         match self.asked {
             Asked::Between(low, high) if low > high => mask.fill(0),
             Asked::Between(low, high) => {
-                if high != NO_NUMBER && (block.most < low || block.least > high) {
-                    return mask.fill(0);
-                }
                 narrow(mask, values, |value| value.wrapping_sub(low) <= high - low);
             }
             Asked::Other(other) => {
@@ -93,7 +113,7 @@ impl ColumnFilter {
                 let integer = value_key::from_integer(value.to_be_bytes());
                 value != NO_NUMBER && relation.holds(integer as f64, asked)
             }),
-            Asked::Codes(..) | Asked::Table(_) => unreachable!("they are of texts"),
+            Asked::Codes(..) | Asked::Table(..) => unreachable!("they are of texts"),
         }
     }
 
@@ -102,7 +122,7 @@ impl ColumnFilter {
             Asked::Codes(from, count) => {
                 narrow(mask, values, |code| code.wrapping_sub(*from) < *count);
             }
-            Asked::Table(table) => {
+            Asked::Table(table, ..) => {
                 for (kept, code) in mask.iter_mut().zip(values) {
                     *kept &= table[*code as usize];
                 }
@@ -114,7 +134,7 @@ impl ColumnFilter {
     fn keeps_code(&self, code: u32) -> bool {
         match &self.asked {
             Asked::Codes(from, count) => code.wrapping_sub(*from) < *count,
-            Asked::Table(table) => table[code as usize] == 1,
+            Asked::Table(table, ..) => table[code as usize] == 1,
             _ => unreachable!("they are of numbers"),
         }
     }
@@ -154,28 +174,31 @@ fn asked_of_numbers(condition: &Condition, of_integers: bool) -> Asked {
     }
 }
 
-/// By code, 1 if what is known of the text allows that a condition holds for it. There may be a million
-/// texts, so what is asked most is looked at without reading each as a text.
-fn table(texts: &Texts, condition: &Condition) -> Vec<u8> {
+/// Which codes are asked for. There may be a million texts, so what is asked most is looked at without
+/// reading each as a text.
+fn asked_of_texts(texts: &Texts, condition: &Condition) -> Asked {
     let none = u8::from(condition.holds_for_text(None));
     let prefix = match condition {
-        Condition::Like(pattern) => pattern.as_prefix(),
+        Condition::Equal(asked) => {
+            let Held::Text(head, whole) = Held::text(asked) else { unreachable!("it is a text") };
+            return codes_of(&texts.equal(head, whole), texts.len());
+        }
+        Condition::Like(pattern) => pattern.as_prefix().filter(|prefix| !prefix.is_empty()),
         _ => None,
     };
-    match (condition, prefix) {
-        (Condition::Equal(asked), _) => {
-            let Held::Text(asked, all) = Held::text(asked) else { unreachable!("it is a text") };
-            texts.table(none, |head, whole| whole == all && head == asked)
-        }
-        (_, Some(prefix)) => {
+    codes(match prefix {
+        Some(prefix) => {
             let prefix = prefix.as_bytes();
-            // What is known of a longer text may end within the prefix.
-            texts.table(none, |head, whole| {
-                head.starts_with(prefix) || (!whole && prefix.starts_with(head))
+            let last = prefix.len() - 1;
+            texts.table(none, |head, whole| match head.get(last) {
+                // Texts of one field mostly begin alike.
+                Some(byte) => *byte == prefix[last] && head.starts_with(prefix),
+                // What is known of a longer text may end within the prefix.
+                None => !whole && prefix.starts_with(head),
             })
         }
-        _ => texts.table(none, |head, whole| may_hold(condition, head, whole)),
-    }
+        None => texts.table(none, |head, whole| may_hold(condition, head, whole)),
+    })
 }
 
 /// Whether what is known of a text allows that a condition holds for it.
@@ -197,10 +220,25 @@ fn may_hold(condition: &Condition, head: &[u8], whole: bool) -> bool {
 
 /// Codes that follow one another are checked faster than by a table.
 fn codes(table: Vec<u8>) -> Asked {
-    let from = table.iter().position(|kept| *kept == 1).unwrap_or(table.len());
-    let count = table[from..].iter().take_while(|kept| **kept == 1).count();
-    match table[from + count..].contains(&1) {
-        true => Asked::Table(table),
-        false => Asked::Codes(from as u32, count as u32),
+    let Some(first) = table.iter().position(|kept| *kept == 1) else { return Asked::Codes(0, 0) };
+    let last = table.iter().rposition(|kept| *kept == 1).unwrap_or(first);
+    match table[first..=last].contains(&0) {
+        true => Asked::Table(table, first as u32, last as u32),
+        false => Asked::Codes(first as u32, (last - first + 1) as u32),
     }
+}
+
+/// The same, of codes that ascend.
+fn codes_of(found: &[u32], texts: usize) -> Asked {
+    let (Some(first), Some(last)) = (found.first(), found.last()) else {
+        return Asked::Codes(0, 0);
+    };
+    if (last - first) as usize + 1 == found.len() {
+        return Asked::Codes(*first, found.len() as u32);
+    }
+    let mut table = vec![0; texts + 1];
+    for code in found {
+        table[*code as usize] = 1;
+    }
+    Asked::Table(table, *first, *last)
 }

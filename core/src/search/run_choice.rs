@@ -190,11 +190,15 @@ impl RunChoice {
             if last.is_some_and(|last| self.order.first_of(at) > Some(last)) {
                 continue;
             }
+            let all = || self.filters.iter().chain(&self.lifecycle);
+            if !all().all(|filter| filter.may_keep(at)) {
+                continue;
+            }
             mask.fill(1);
             if has_others {
                 narrow(&mut mask, &block.values, |start| start != NO_NUMBER);
             }
-            for filter in self.filters.iter().chain(&self.lifecycle) {
+            for filter in all() {
                 filter.narrow(at, &mut mask);
             }
             if let Some(last) = last {

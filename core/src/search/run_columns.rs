@@ -24,7 +24,7 @@ use crate::store::{Snapshot, StoreError};
 /// What all columns that are kept may take, in bytes: eight of numbers for a million runs.
 const MAX_BYTES: usize = 64 << 20;
 /// How many rows any walk may read that are not wanted, before it goes on from columns.
-const WALK_ROWS: usize = 384;
+const WALK_ROWS: usize = 128;
 /// If a column has more texts, none are ranked: a run whose text is new would have all of them ranked anew.
 const MAX_RANKED: usize = 1 << 17;
 /// What a column takes that holds nothing, or more.

@@ -19,17 +19,17 @@ const CONTEXT_TAG: &str = "used.for";
 /// The database must outlive its snapshots.
 fn holding(rows: &[RunRow]) -> Result<(Database, Snapshot), StoreError> {
     let db = Database::builder().create_with_backend(InMemoryBackend::new())?;
-    put(&db, rows, 3)?;
+    put(&db, rows, (3, usize::MAX))?;
     let snapshot = Snapshot::new(db.begin_read()?);
     Ok((db, snapshot))
 }
 
-/// Puts rows, in columns if so many in a block are loose.
-fn put(db: &Database, rows: &[RunRow], fold_at: u32) -> Result<(), StoreError> {
+/// Puts rows, in columns if so many in a block are loose and all of it takes no more than so much.
+fn put(db: &Database, rows: &[RunRow], (fold_at, bytes): (u32, usize)) -> Result<(), StoreError> {
     let txn = db.begin_write()?;
     crate::store::tables::create_all(&txn)?;
     {
-        let mut index = RunIndex::open(&txn)?.folding_at(fold_at);
+        let mut index = RunIndex::open(&txn)?.folding_at(fold_at, bytes);
         let mut numbers = Vec::new();
         for row in rows {
             let number = index.assign(&row.id)?;
@@ -465,7 +465,7 @@ proptest! {
             (prop::collection::vec((query(), group_field()), 4), 0usize..12), 1..8,
         ),
         limit in 1usize..5,
-        fold_at in 1u32..9,
+        fold_at in (1u32..9, prop_oneof![3 => Just(usize::MAX), 1 => 0usize..2_000]),
         max_ranked in 0usize..6,
     ) {
         let db = Database::builder()
@@ -476,7 +476,7 @@ proptest! {
             let txn = db.begin_read().expect("memory does not fail");
             Snapshot::with_columns(txn, std::sync::Arc::clone(&columns))
         };
-        put(&db, &[], 1).expect("memory does not fail");
+        put(&db, &[], fold_at).expect("memory does not fail");
         let mut held = Vec::<RunRow>::new();
         let mut older: Option<(Snapshot, Vec<RunRow>)> = None;
         for (at, (queries, changes)) in steps.into_iter().enumerate() {

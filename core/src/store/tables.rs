@@ -74,7 +74,7 @@ pub(crate) const COLUMNS: TableDefinition<ColumnPlace, &[u8]> =
     TableDefinition::new("index-columns-1");
 /// Block, experiment, what the column is of, the number of its key.
 pub(crate) type ColumnPlace = (u32, u64, u8, u32);
-/// A block of columns to the runs, a bit for each, of which it may say what was.
+/// A block of columns to the runs of which it may say what was; see `index::columns`.
 pub(crate) const LOOSE: TableDefinition<u32, &[u8]> = TableDefinition::new("index-loose-1");
 /// The number of a commit that changed rows of runs to their numbers; see `index::run_changes`.
 pub(crate) const RUN_CHANGES: TableDefinition<u64, &[u8]> =
