@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import servers
+from peers import peak_bytes, reset_peak
 from servers import BENCH, Server
 
 
@@ -28,7 +29,38 @@ def wire_bytes(home: Path) -> int:
 
 def wait_for_runs(home: Path, runs: int) -> None:
     while ask(home, "status")["runs"] < runs:
-        time.sleep(0.005)
+        time.sleep(0.02)
+
+
+def join(ann_home: Path) -> str:
+    """The same of a home that holds many runs already, and of asking again when nothing is new."""
+    bob_home = BENCH / "homes" / "join-bob"
+    shutil.rmtree(bob_home, ignore_errors=True)
+    with Server.start("runmesh", ann_home) as ann, Server.start("runmesh", bob_home) as bob:
+        ticket = ask(ann_home, "invite")["ticket"]
+        held = ask(ann_home, "status")
+        for server in (ann, bob):
+            reset_peak(server.process.pid)
+        started = time.monotonic()
+        ask(bob_home, "join", ticket)
+        wait_for_runs(bob_home, held["runs"])
+        seconds = time.monotonic() - started
+        ask(bob_home, "sync", "--wait")
+        wire, again = wire_bytes(bob_home), []
+        for _ in range(9):
+            before = wire_bytes(bob_home)
+            ask(bob_home, "sync", "--wait")
+            again.append(wire_bytes(bob_home) - before)
+        lines = [
+            ("", "measured"),
+            ("---", "---:"),
+            (f"an empty device joins and gets {held['runs']:,} runs", f"{seconds:,.0f} s, {held['runs'] / seconds:,.0f} runs/s"),
+            ("bytes on the wire for that : bytes of the sealed journal", f"{wire / held['disk']['journal_bytes']:.2f}"),
+            ("memory of the one that gets them, at most", f"{peak_bytes(bob.process.pid) / 1e6:,.0f} MB"),
+            ("memory of the other, at most", f"{peak_bytes(ann.process.pid) / 1e6:,.0f} MB"),
+            ("bytes on the wire for finding out that nothing is new", f"{sorted(again)[4]:,}"),
+        ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def measure(runs: int, program: Path) -> str:
