@@ -12,7 +12,7 @@ pub(super) const FORMAT: u32 = 1;
 
 /// What is derived and how. A store whose derived state is of a lower number is rebuilt when it is
 /// opened: entries that an older version kept without understanding are applied then.
-const DERIVED: u32 = 7;
+const DERIVED: u32 = 8;
 
 const FORMAT_KEY: &str = "format";
 const DERIVED_KEY: &str = "derived";
