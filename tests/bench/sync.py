@@ -32,6 +32,10 @@ def wait_for_runs(home: Path, runs: int) -> None:
         time.sleep(0.02)
 
 
+def markdown(lines: list[tuple]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def join(ann_home: Path) -> str:
     """The same of a home that holds many runs already, and of asking again when nothing is new."""
     bob_home = BENCH / "homes" / "join-bob"
@@ -60,7 +64,7 @@ def join(ann_home: Path) -> str:
             ("memory of the other, at most", f"{peak_bytes(ann.process.pid) / 1e6:,.0f} MB"),
             ("bytes on the wire for finding out that nothing is new", f"{sorted(again)[4]:,}"),
         ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(lines)
 
 
 def measure(runs: int, program: Path) -> str:
@@ -95,4 +99,4 @@ def measure(runs: int, program: Path) -> str:
         ("bytes on the wire for one more run", f"{one_wire:,}", "under 8,192"),
         ("time of `sync --wait` for it, the command included", f"{one_seconds * 1000:,.0f} ms", ""),
     ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(lines)

@@ -86,17 +86,16 @@ impl ColumnFilter {
 
     /// Leaves only the runs of a block that are asked for.
     pub(super) fn narrow(&self, block: usize, mask: &mut Mask) {
-        match &*self.column {
-            RunColumn::Numbers(blocks) => match blocks.block(block) {
-                Some(block) => self.narrow_numbers(&block.values, mask),
-                None if self.keeps_missing() => {}
-                None => mask.fill(0),
-            },
-            RunColumn::Texts(blocks, _) => match blocks.block(block) {
-                Some(block) => self.narrow_codes(&block.values, mask),
-                None if self.keeps_missing() => {}
-                None => mask.fill(0),
-            },
+        let held = match &*self.column {
+            RunColumn::Numbers(blocks) => {
+                blocks.block(block).map(|block| self.narrow_numbers(&block.values, mask))
+            }
+            RunColumn::Texts(blocks, _) => {
+                blocks.block(block).map(|block| self.narrow_codes(&block.values, mask))
+            }
+        };
+        if held.is_none() && !self.keeps_missing() {
+            mask.fill(0);
         }
     }
 
@@ -177,28 +176,36 @@ fn asked_of_numbers(condition: &Condition, of_integers: bool) -> Asked {
 /// Which codes are asked for. There may be a million texts, so what is asked most is looked at without
 /// reading each as a text.
 fn asked_of_texts(texts: &Texts, condition: &Condition) -> Asked {
-    let none = u8::from(condition.holds_for_text(None));
     let prefix = match condition {
-        Condition::Equal(asked) => {
-            let Held::Text(head, whole) = Held::text(asked) else { unreachable!("it is a text") };
-            return codes_of(&texts.equal(head, whole), texts.len());
-        }
         Condition::Like(pattern) => pattern.as_prefix().filter(|prefix| !prefix.is_empty()),
         _ => None,
     };
-    codes(match prefix {
-        Some(prefix) => {
+    // Texts of one field mostly begin alike, so what is asked for is compared from its end.
+    let mut kept = match (condition, prefix) {
+        (Condition::Equal(asked), _) => {
+            let Held::Text(asked, all) = Held::text(asked) else { unreachable!("it is a text") };
+            texts.codes(|head, whole| {
+                head.len() == asked.len()
+                    && head.last() == asked.last()
+                    && head == asked
+                    && whole == all
+            })
+        }
+        (_, Some(prefix)) => {
             let prefix = prefix.as_bytes();
             let last = prefix.len() - 1;
-            texts.table(none, |head, whole| match head.get(last) {
-                // Texts of one field mostly begin alike.
+            texts.codes(|head, whole| match head.get(last) {
                 Some(byte) => *byte == prefix[last] && head.starts_with(prefix),
                 // What is known of a longer text may end within the prefix.
                 None => !whole && prefix.starts_with(head),
             })
         }
-        None => texts.table(none, |head, whole| may_hold(condition, head, whole)),
-    })
+        _ => texts.codes(|head, whole| may_hold(condition, head, whole)),
+    };
+    if condition.holds_for_text(None) {
+        kept.insert(0, NO_TEXT);
+    }
+    asked_of_codes(&kept, texts.len())
 }
 
 /// Whether what is known of a text allows that a condition holds for it.
@@ -218,26 +225,16 @@ fn may_hold(condition: &Condition, head: &[u8], whole: bool) -> bool {
     }
 }
 
-/// Codes that follow one another are checked faster than by a table.
-fn codes(table: Vec<u8>) -> Asked {
-    let Some(first) = table.iter().position(|kept| *kept == 1) else { return Asked::Codes(0, 0) };
-    let last = table.iter().rposition(|kept| *kept == 1).unwrap_or(first);
-    match table[first..=last].contains(&0) {
-        true => Asked::Table(table, first as u32, last as u32),
-        false => Asked::Codes(first as u32, (last - first + 1) as u32),
-    }
-}
-
-/// The same, of codes that ascend.
-fn codes_of(found: &[u32], texts: usize) -> Asked {
-    let (Some(first), Some(last)) = (found.first(), found.last()) else {
+/// Codes that ascend. Those that follow one another are checked faster than by a table.
+fn asked_of_codes(kept: &[u32], texts: usize) -> Asked {
+    let (Some(first), Some(last)) = (kept.first(), kept.last()) else {
         return Asked::Codes(0, 0);
     };
-    if (last - first) as usize + 1 == found.len() {
-        return Asked::Codes(*first, found.len() as u32);
+    if (last - first) as usize + 1 == kept.len() {
+        return Asked::Codes(*first, kept.len() as u32);
     }
     let mut table = vec![0; texts + 1];
-    for code in found {
+    for code in kept {
         table[*code as usize] = 1;
     }
     Asked::Table(table, *first, *last)

@@ -182,23 +182,22 @@ impl RunChoice {
         let mut chosen: Vec<Chosen> = Vec::new();
         let (mut last, mut trim_at) = (None, self.size.saturating_mul(2));
         // All that a column has are runs of the experiment.
-        let has_others =
-            self.filters.iter().chain(&self.lifecycle).all(ColumnFilter::keeps_missing);
+        let filters = || self.filters.iter().chain(&self.lifecycle);
+        let has_others = filters().all(ColumnFilter::keeps_missing);
         // Mostly the latest are wanted first, and once they are chosen others are passed over.
         for at in (0..starts.len()).rev() {
             let Some(block) = starts.block(at) else { continue };
             if last.is_some_and(|last| self.order.first_of(at) > Some(last)) {
                 continue;
             }
-            let all = || self.filters.iter().chain(&self.lifecycle);
-            if !all().all(|filter| filter.may_keep(at)) {
+            if !filters().all(|filter| filter.may_keep(at)) {
                 continue;
             }
             mask.fill(1);
             if has_others {
                 narrow(&mut mask, &block.values, |start| start != NO_NUMBER);
             }
-            for filter in all() {
+            for filter in filters() {
                 filter.narrow(at, &mut mask);
             }
             if let Some(last) = last {

@@ -67,26 +67,6 @@ impl<T: Copy + Ord> Blocks<T> {
         }
     }
 
-    /// Puts the block of a place that has none yet.
-    fn put(&mut self, at: usize, values: impl Iterator<Item = (usize, T)>) {
-        let mut block: Option<Block<T>> = None;
-        for (within, value) in values {
-            let block = block.get_or_insert_with(|| Block {
-                values: Arc::new([self.nothing; BLOCK]),
-                least: value,
-                most: value,
-            });
-            // Nobody else has it yet.
-            Arc::make_mut(&mut block.values)[within] = value;
-            block.least = block.least.min(value);
-            block.most = block.most.max(value);
-        }
-        if self.blocks.len() <= at {
-            self.blocks.resize_with(at + 1, || None);
-        }
-        self.blocks[at] = block;
-    }
-
     /// A block, if a run in it has a value.
     pub(super) fn block(&self, at: usize) -> Option<&Block<T>> {
         self.blocks.get(at)?.as_ref()
@@ -135,17 +115,20 @@ impl RunColumn {
 
     /// Sets what the runs of a block of the store have.
     pub(super) fn set_block(&mut self, at: usize, block: &StoredBlock<'_>, known: &mut KnownTexts) {
+        let runs = block.runs.iter().map(|run| (at * BLOCK + run) as u32);
         match (self, &block.values) {
             (Self::Numbers(blocks), Values::Numbers(numbers)) => {
-                let numbers = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes));
-                blocks.put(at, block.runs.iter().copied().zip(numbers));
+                for (number, bytes) in runs.zip(*numbers) {
+                    blocks.set(number, u64::from_le_bytes(*bytes));
+                }
             }
             (Self::Texts(blocks, all), Values::Texts { texts, codes }) => {
                 let all = Arc::make_mut(all);
                 let mut code_of = |(head, whole): &(&[u8], bool)| known.code(all, head, *whole);
                 let texts: Vec<u32> = texts.iter().map(&mut code_of).collect();
-                let codes = codes.iter().map(|code| texts[*code]);
-                blocks.put(at, block.runs.iter().copied().zip(codes));
+                for (number, code) in runs.zip(codes) {
+                    blocks.set(number, texts[*code]);
+                }
             }
             _ => {}
         }

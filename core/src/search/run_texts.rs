@@ -92,31 +92,16 @@ impl Texts {
         (&self.bytes[start..self.ends[at] as usize], self.whole[at])
     }
 
-    /// The codes of a text, ascending.
-    pub(super) fn equal(&self, head: &[u8], whole: bool) -> Vec<u32> {
-        let mut found = Vec::new();
+    /// The codes of the texts that are kept, ascending.
+    pub(super) fn codes(&self, keeps: impl Fn(&[u8], bool) -> bool) -> Vec<u32> {
         let mut start = 0;
-        for (at, end) in self.ends.iter().enumerate() {
+        let texts = (1..).zip(self.ends.iter().zip(&self.whole));
+        let kept = texts.filter_map(|(code, (end, whole))| {
             let text = &self.bytes[start..*end as usize];
             start = *end as usize;
-            // Texts of one field mostly begin alike.
-            let may_be = text.len() == head.len() && text.last() == head.last();
-            if may_be && text == head && self.whole[at] == whole {
-                found.push(at as u32 + 1);
-            }
-        }
-        found
-    }
-
-    /// One byte for no text, and for each code 1 if its text is kept.
-    pub(super) fn table(&self, none: u8, keeps: impl Fn(&[u8], bool) -> bool) -> Vec<u8> {
-        let mut start = 0;
-        let kept = self.ends.iter().zip(&self.whole).map(|(end, whole)| {
-            let text = &self.bytes[start..*end as usize];
-            start = *end as usize;
-            u8::from(keeps(text, *whole))
+            keeps(text, *whole).then_some(code)
         });
-        std::iter::once(none).chain(kept).collect()
+        kept.collect()
     }
 
     /// Whether none is cut.

@@ -189,9 +189,15 @@ impl Mesh {
         self.inner.spawn(task);
     }
 
-    /// Waits, but not long, until peers of sessions that are new can be asked for blobs.
+    /// Waits until peers that a session was opened with just now can be asked for blobs, too: that takes a
+    /// connection of its own. If one does not come soon, it is not waited for any more.
     pub async fn blobs_in_reach(&self) {
-        self.inner.blobs_in_reach().await;
+        let young: Vec<DeviceId> = {
+            let links = locked(&self.inner.links);
+            let young = links.iter().filter(|(_, link)| link.age() < BLOBS_FOLLOW);
+            young.map(|(device, _)| *device).collect()
+        };
+        let _ = timeout(BLOBS_FOLLOW, self.inner.board.reaches_blobs_of(&young)).await;
     }
 
     /// Where peers can reach this device.
@@ -313,17 +319,6 @@ impl Inner {
             Ok(Err(error)) => self.failed(device, Some(error.to_string())),
             Err(_) => self.failed(device, Some("it does not answer".to_owned())),
         }
-    }
-
-    /// Waits until peers that a session was opened with just now can be asked for blobs, too: that takes a
-    /// connection of its own. If one does not come soon, it is not waited for any more.
-    async fn blobs_in_reach(&self) {
-        let young: Vec<DeviceId> = {
-            let links = locked(&self.links);
-            let young = links.iter().filter(|(_, link)| link.age() < BLOBS_FOLLOW);
-            young.map(|(device, _)| *device).collect()
-        };
-        let _ = timeout(BLOBS_FOLLOW, self.board.reaches_blobs_of(&young)).await;
     }
 
     /// To be called when blobs may have come within reach: of a new peer, or in a new workspace.

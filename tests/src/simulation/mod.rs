@@ -2,9 +2,9 @@
 //!
 //! Real stores on disks that lose power, and real sessions between them, over links that lose,
 //! repeat, reorder and delay messages and are cut and healed; devices crash at any write, restart,
-//! are put back from old backups, are removed by a founder who was away, and have wrong clocks; one may be a member with bad
-//! intent; clients of all of them write to the same runs. After every step some things must be so. Then
-//! the chaos ends, and [`Simulation::check`] holds every device to what was promised: all hold the
+//! are put back from old backups, are removed by a founder who was away, and have wrong clocks; one
+//! may be a member with bad intent; clients of all of them write to the same runs. After every step some
+//! things must be so. Then the chaos ends, and [`Simulation::check`] holds every device to what was promised: all hold the
 //! same, what they show is what a rebuild shows, nothing that any of them acknowledged is missing,
 //! and nothing is kept of what was purged.
 
