@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import servers
@@ -32,7 +33,8 @@ def wait_for_runs(home: Path, runs: int) -> None:
         time.sleep(0.02)
 
 
-def markdown(lines: list[tuple]) -> str:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Rows of a table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
