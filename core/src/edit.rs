@@ -49,6 +49,17 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// What it is about.
+    pub(crate) fn document(&self) -> DocumentId {
+        match self {
+            Self::Document { document, .. } => *document,
+            Self::Points { run, .. } => DocumentId::run(*run),
+            Self::Artifact { owner, .. } => *owner,
+            Self::Act(_) => DocumentId::WORKSPACE,
+            Self::Trace(part) => part.document(),
+        }
+    }
+
     /// How many bytes its stored form takes.
     pub(crate) fn stored_bytes(&self) -> usize {
         postcard::experimental::serialized_size(self)

@@ -70,6 +70,8 @@ pub(super) struct Columns<'txn> {
     loose: Table<'txn, u32, &'static [u8]>,
     /// Runs whose rows were put, and that are not noted as loose yet.
     put: BTreeSet<u32>,
+    /// Runs whose rows were taken out.
+    gone: BTreeSet<u32>,
     fold_at: Limits,
 }
 
@@ -86,7 +88,7 @@ struct Limits {
 impl<'txn> Columns<'txn> {
     pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, StoreError> {
         let (blocks, loose) = (txn.open_table(COLUMNS)?, txn.open_table(LOOSE)?);
-        Ok(Self { blocks, loose, put: BTreeSet::new(), fold_at: FOLD_AT })
+        Ok(Self { blocks, loose, put: BTreeSet::new(), gone: BTreeSet::new(), fold_at: FOLD_AT })
     }
 
     /// Folds blocks that have so many loose runs and whose rows take no more than this.
@@ -100,19 +102,31 @@ impl<'txn> Columns<'txn> {
         self.put.insert(run);
     }
 
-    /// Makes the columns tell of the rows that were put.
+    /// Notes that a run's row was taken out.
+    pub(super) fn forget(&mut self, run: u32) {
+        self.put.remove(&run);
+        self.gone.insert(run);
+    }
+
+    /// Makes the columns tell of the rows that were put, and nothing of those that were taken out.
     pub(super) fn flush(
         &mut self,
         rows: &impl ReadableTable<u32, &'static [u8]>,
         mut key_number: impl FnMut(&str) -> Result<u32, StoreError>,
     ) -> Result<(), StoreError> {
+        let gone: BTreeSet<u32> = self.gone.iter().map(|run| run / SPAN).collect();
+        self.gone.clear();
+        for block in gone {
+            self.put.retain(|run| run / SPAN != block);
+            self.make_anew(block, rows, &mut key_number)?;
+        }
         let last_block = rows.last()?.map_or(0, |(run, _)| run.value() / SPAN);
         let put: Vec<u32> = std::mem::take(&mut self.put).into_iter().collect();
         for runs in put.chunk_by(|a, b| a / SPAN == b / SPAN) {
             let block = runs[0] / SPAN;
             let mut loose = match self.loose.get(block)? {
                 Some(bytes) => Loose::read(bytes.value())?,
-                None => Loose { runs: [0; LOOSE_BYTES], too_large_at: 0 },
+                None => Loose::none(),
             };
             runs.iter().for_each(|run| loose.add(run % SPAN));
             let too_many = match block == last_block {
@@ -129,6 +143,28 @@ impl<'txn> Columns<'txn> {
             }
             self.loose.insert(block, loose.bytes().as_slice())?;
         }
+        Ok(())
+    }
+
+    /// Makes all columns of a block anew, so that they say only what its rows do.
+    fn make_anew(
+        &mut self,
+        block: u32,
+        rows: &impl ReadableTable<u32, &'static [u8]>,
+        key_number: &mut impl FnMut(&str) -> Result<u32, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.loose.remove(block)?;
+        if self.fold(block, rows, key_number)? {
+            return Ok(());
+        }
+        self.blocks.retain_in(all_columns(block), |_, _| false)?;
+        let mut loose = Loose::none();
+        let first = block * SPAN;
+        for item in rows.range(first..=first + (SPAN - 1))? {
+            loose.add(item?.0.value() - first);
+        }
+        loose.too_large_at = loose.count();
+        self.loose.insert(block, loose.bytes().as_slice())?;
         Ok(())
     }
 
@@ -155,8 +191,7 @@ impl<'txn> Columns<'txn> {
         for (run, bytes) in &held {
             folded.add(*run, bytes.value(), key_number)?;
         }
-        let all = (block, 0, 0, 0)..=(block, u64::MAX, u8::MAX, u32::MAX);
-        self.blocks.retain_in(all, |_, _| false)?;
+        self.blocks.retain_in(all_columns(block), |_, _| false)?;
         let mut bytes = Vec::new();
         // In the order of their places, which is how they lie in the table.
         let columns: BTreeMap<_, _> = folded.0.into_iter().collect();
@@ -166,6 +201,11 @@ impl<'txn> Columns<'txn> {
         }
         Ok(true)
     }
+}
+
+/// The places of all columns of a block.
+fn all_columns(block: u32) -> std::ops::RangeInclusive<(u32, u64, u8, u32)> {
+    (block, 0, 0, 0)..=(block, u64::MAX, u8::MAX, u32::MAX)
 }
 
 /// The columns of a block in the making.
@@ -243,6 +283,10 @@ pub(super) struct Loose {
 }
 
 impl Loose {
+    const fn none() -> Self {
+        Self { runs: [0; LOOSE_BYTES], too_large_at: 0 }
+    }
+
     pub(super) fn read(bytes: &[u8]) -> Result<Self, StoreError> {
         let parts = bytes.split_first_chunk::<LOOSE_BYTES>();
         let parts = parts.and_then(|(runs, rest)| Some((*runs, <[u8; 4]>::try_from(rest).ok()?)));

@@ -126,6 +126,17 @@ impl<'txn> DocumentIndex<'txn> {
         Ok(found)
     }
 
+    /// Takes out a document's row, as if it had never been put.
+    pub fn forget(&mut self, document: &DocumentId) -> Result<(), StoreError> {
+        let keys = self.row(document)?.map(lookup::keys_of).unwrap_or_default();
+        for key in keys {
+            self.lookups.remove(key.as_bytes())?;
+        }
+        self.rows.remove(document);
+        self.table.remove(&document.to_bytes())?;
+        Ok(())
+    }
+
     /// Writes all changed rows and closes the tables.
     pub fn flush(mut self) -> Result<(), StoreError> {
         for (document, held) in self.rows.iter().filter(|(_, held)| held.changed) {

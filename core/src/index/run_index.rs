@@ -125,6 +125,18 @@ impl<'txn> RunIndex<'txn> {
         self.put_models(number, old, new)
     }
 
+    /// Takes out the row of a number, if there is one. Nothing that it said stays in columns.
+    pub fn forget(&mut self, number: u32) -> Result<(), StoreError> {
+        let Some(row) = self.row(number)? else { return Ok(()) };
+        self.runs.remove(number)?;
+        self.starts.remove((row.experiment.0, row.start_ms, number))?;
+        for model in measured_models(&row) {
+            self.model_runs.remove((model, number))?;
+        }
+        self.columns.forget(number);
+        Ok(())
+    }
+
     /// Has the run found by the logged models that it measured.
     fn put_models(
         &mut self,
@@ -180,7 +192,7 @@ mod tests {
     use super::*;
     use crate::index::column_block::{Block, Held, NAN, Values};
     use crate::index::{Column, StoredColumns};
-    use crate::rows::{Lifecycle, Metric, MetricContext, Point, RunStatus};
+    use crate::rows::{KeyValue, Lifecycle, Metric, MetricContext, Point, RunStatus};
     use crate::store::Snapshot;
 
     fn in_memory() -> Database {
@@ -267,6 +279,43 @@ mod tests {
         let starts = |experiment| -> Result<Vec<(i64, u32)>, StoreError> { starts(experiment) };
         assert_eq!(starts(ExperimentId(3))?, []);
         assert_eq!(starts(ExperimentId(4))?, [(-5, 0)]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_forgotten_run_said_is_in_no_column() -> Result<(), StoreError> {
+        for bytes in [usize::MAX, 300] {
+            let db = in_memory();
+            let txn = db.begin_write()?;
+            {
+                // The block is folded with a little in it, and may be too large when the run goes.
+                let mut index = RunIndex::open(&txn)?.folding_at(1, bytes);
+                for id in 0..9 {
+                    let mut row = run(id);
+                    row.params = vec![KeyValue::new("key", format!("value-{id}"))];
+                    row.metrics = vec![metric("auc", "m-1", 1, f64::from(id))];
+                    let number = index.assign(&row.id)?;
+                    index.put(number, None, &row)?;
+                    index.flush()?;
+                }
+                let gone = index.number_of(&RunId::new([1; 16]))?.expect("it was put");
+                index.forget(gone)?;
+                index.flush()?;
+                assert_eq!(index.row(gone)?, None);
+            }
+            let table = txn.open_table(crate::store::tables::COLUMNS)?;
+            for item in table.iter()? {
+                let (_, column) = item?;
+                assert!(!column.value().windows(7).any(|part| part == b"value-1"));
+            }
+            assert_eq!(table.is_empty()?, bytes != usize::MAX, "too much is in no column");
+            drop(table);
+            txn.commit()?;
+            let snapshot = Snapshot::new(db.begin_read()?);
+            assert_eq!(snapshot.starts(ExperimentId(3), None, None)?.count(), 8);
+            assert_eq!(snapshot.runs_measuring("m-1")?.len(), 8);
+            assert_eq!(snapshot.runs_starting_with("01", 9)?, []);
+        }
         Ok(())
     }
 

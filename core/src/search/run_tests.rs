@@ -43,6 +43,19 @@ fn put(db: &Database, rows: &[RunRow], (fold_at, bytes): (u32, usize)) -> Result
     Ok(txn.commit()?)
 }
 
+/// Takes a run's row out.
+fn forget(db: &Database, run: &RunId, (fold_at, bytes): (u32, usize)) -> Result<(), StoreError> {
+    let txn = db.begin_write()?;
+    {
+        let mut index = RunIndex::open(&txn)?.folding_at(fold_at, bytes);
+        let number = index.number_of(run)?.expect("a run that was put has a number");
+        index.forget(number)?;
+        index.flush()?;
+        run_changes::note(&txn, std::iter::once(number))?;
+    }
+    Ok(txn.commit()?)
+}
+
 /// What a search is defined to answer, written without a thought of the index.
 fn reference(rows: &[RunRow], query: &RunQuery) -> RunPage {
     let mut found: Vec<&RunRow> = rows
@@ -462,7 +475,12 @@ proptest! {
     fn columns_in_memory_answer_what_reading_every_row_does(
         rows in rows(),
         steps in prop::collection::vec(
-            (prop::collection::vec((query(), group_field()), 4), 0usize..12), 1..8,
+            (
+                prop::collection::vec((query(), group_field()), 4),
+                0usize..12,
+                prop::collection::vec(0usize..9, 0..3),
+            ),
+            1..8,
         ),
         limit in 1usize..5,
         fold_at in (1u32..9, prop_oneof![3 => Just(usize::MAX), 1 => 0usize..2_000]),
@@ -479,7 +497,13 @@ proptest! {
         put(&db, &[], fold_at).expect("memory does not fail");
         let mut held = Vec::<RunRow>::new();
         let mut older: Option<(Snapshot, Vec<RunRow>)> = None;
-        for (at, (queries, changes)) in steps.into_iter().enumerate() {
+        for (at, (queries, changes, gone)) in steps.into_iter().enumerate() {
+            for place in gone {
+                if place < held.len() {
+                    let row = held.swap_remove(place);
+                    forget(&db, &row.id, fold_at).expect("memory does not fail");
+                }
+            }
             for row in rows.iter().cycle().skip(at * 7).take(changes.min(rows.len())) {
                 // A run that is there takes what another says.
                 let row = match held.iter().position(|other| other.id == row.id) {

@@ -212,22 +212,24 @@ impl<'txn> Applier<'txn> {
         Ok(())
     }
 
-    /// Takes all of a stored entry that is good: it was when it came, and a newer version may
-    /// understand more of it.
-    pub(super) fn add_stored(
+    /// Takes operations of a stored entry, with their places in it, that are good: they were when it
+    /// came, and a newer version may understand more of it. Returns how many there are.
+    pub(super) fn add_stored<'a>(
         &mut self,
         workspace: WorkspaceId,
         device: DeviceId,
         (journal, entry): (u32, u64),
         clock: Clock,
-        operations: &[Operation],
-    ) -> Result<(), StoreError> {
-        for (at, operation) in (0..).zip(operations) {
+        operations: impl Iterator<Item = (u32, &'a Operation)>,
+    ) -> Result<usize, StoreError> {
+        let mut taken = 0;
+        for (at, operation) in operations {
+            taken += 1;
             if let Ok(checked) = check(workspace, device, operation) {
                 self.add((journal, entry, at), clock, checked)?;
             }
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Applies the changes taken so far, and those that waited for them.

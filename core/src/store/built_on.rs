@@ -154,7 +154,7 @@ impl Store {
                 let key = &self.start.key;
                 let entry = Entry::sign(key, workspace, journal, &tip, clock, body);
                 let place = (journals.push(&entry)?, tip.count);
-                let operations = entry.operations();
+                let operations = (0..).zip(entry.operations());
                 applier.add_stored(workspace, journal.device, place, clock, operations)?;
             }
             applier.apply_changes(&journals)?;
@@ -232,8 +232,8 @@ fn is_spoken_of(snapshot: &Snapshot, id: &DocumentId) -> Result<bool, StoreError
     let found = |key: LookupKey| snapshot.find(&key).map(|mut found| found.next().is_some());
     match kind {
         DocumentKind::Run => {
-            let run = id.as_run().map_or(Ok(None), |run| snapshot.run_number(&run))?;
-            Ok(run.is_some())
+            let number = id.as_run().map_or(Ok(None), |run| snapshot.run_number(&run))?;
+            Ok(number.map_or(Ok(None), |number| snapshot.run_by_number(number))?.is_some())
         }
         DocumentKind::Experiment => id
             .as_experiment()

@@ -5,7 +5,7 @@
 //! after all. So what devices hold is a function of the acts they know, whenever they heard of them.
 //! This device's own journal is never cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use redb::{ReadableDatabase, ReadableTable};
@@ -16,6 +16,7 @@ use super::{Ingested, Store, StoreError, durable};
 use crate::clock::UnixMillis;
 use crate::entry::UnverifiedEntry;
 use crate::ids::JournalId;
+use crate::operation::Operation;
 
 /// How often what was set aside can let in what changes what counts. Twice is the most that any
 /// history comes to; this is for one that nobody thought of.
@@ -55,16 +56,19 @@ impl Store {
         }
         let database = Arc::clone(&self.database);
         let txn = durable(&database)?;
+        let mut touched = BTreeSet::new();
         {
             let mut journals = Journals::open(&txn)?;
             let mut aside = txn.open_table(SET_ASIDE)?;
             for (journal, limit) in excess {
                 for (number, row) in journals.cut(&journal, limit)? {
                     aside.insert((&key_of(&journal), number), row.as_slice())?;
+                    let entry = UnverifiedEntry::decode(journal, number, displace(&row)?.1)?;
+                    touched.extend(entry.operations().iter().filter_map(Operation::document));
                 }
             }
         }
-        self.derive_anew(&txn)?;
+        self.derive_again(&txn, &touched)?;
         txn.commit()?;
         self.beyond = None;
         self.membership = Arc::new(self.reader().snapshot()?.membership()?);

@@ -174,7 +174,8 @@ impl Store {
         let again = Entry::sign(&self.start.key, workspace, journal, &tip, clock, operations);
         let number = journals.push(&again)?;
         let place = (number, tip.count);
-        applier.add_stored(workspace, journal.device, place, clock, again.operations())
+        let operations = (0..).zip(again.operations());
+        applier.add_stored(workspace, journal.device, place, clock, operations).map(drop)
     }
 }
 

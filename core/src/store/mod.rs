@@ -13,6 +13,7 @@ mod built_on;
 mod contested;
 mod cuts;
 mod error;
+mod forget;
 mod forks;
 mod ingest;
 mod journals;

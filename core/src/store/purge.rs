@@ -12,7 +12,7 @@ use redb::{ReadableDatabase, ReadableTable};
 
 use super::journals::{Journals, journal_of, redact_row};
 use super::tables::{PURGED, PURGED_BLOBS, SET_ASIDE, open_if_there};
-use super::{Store, StoreError, durable};
+use super::{Store, StoreError, durable, forget};
 use crate::artifact::ArtifactContent;
 use crate::clock::UnixMillis;
 use crate::ids::{BlobHash, DocumentId};
@@ -56,7 +56,7 @@ impl Store {
                 noted.insert(blob.as_bytes(), ())?;
             }
         }
-        self.derive_anew(&txn)?;
+        forget::forget(&txn, &purged)?;
         txn.commit()?;
         self.beyond = None;
         Ok(())

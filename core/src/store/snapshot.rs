@@ -180,7 +180,8 @@ impl Snapshot {
         }
     }
 
-    /// The local number of a run. Numbers differ from device to device.
+    /// The local number of a run. Numbers differ from device to device. A run that was purged keeps its
+    /// own, and has no row.
     pub fn run_number(&self, id: &RunId) -> Result<Option<u32>, StoreError> {
         let number = self.txn.open_table(RUN_NUMBERS)?.get(id.as_bytes())?;
         Ok(number.map(|number| number.value()))
@@ -193,8 +194,18 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let table = self.txn.open_table(RUN_NUMBERS)?;
-        let range = table.range::<&[u8; 16]>(low.as_bytes()..=high.as_bytes())?.take(limit);
-        range.map(|item| Ok(RunId::new(*item?.0.value()))).collect()
+        let rows = self.run_rows()?;
+        let mut found = Vec::new();
+        for item in table.range::<&[u8; 16]>(low.as_bytes()..=high.as_bytes())? {
+            let (id, number) = item?;
+            if found.len() == limit {
+                break;
+            }
+            if rows.get(number.value())?.is_some() {
+                found.push(RunId::new(*id.value()));
+            }
+        }
+        Ok(found)
     }
 
     /// The run of a local number.

@@ -5,6 +5,7 @@ mod authors;
 mod backup;
 mod built_on;
 mod conflicts;
+mod cuts;
 mod evaluation;
 mod forks;
 mod logged_models;
