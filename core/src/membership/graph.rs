@@ -116,24 +116,19 @@ impl<'a> Graph<'a> {
         self.by_device.get(device).map_or(&[], Vec::as_slice)
     }
 
+    /// The acts that no other has seen. Acts without a place in the graph hide nothing.
+    pub(super) fn heads(&self) -> Vec<usize> {
+        let mut seen = Set::empty(self.len());
+        for at in self.placed() {
+            seen.add_all(&self.seen[at]);
+        }
+        self.placed().filter(|at| !seen.has(*at)).collect()
+    }
+
     /// All acts that have a place in the graph, device by device.
     pub(super) fn placed(&self) -> impl Iterator<Item = usize> {
         self.by_device.values().flatten().copied()
     }
-}
-
-/// The acts that no other has seen: what a new act names. Acts without a place in the graph hide
-/// nothing.
-pub fn heads(acts: &[PlacedAct]) -> Vec<ActId> {
-    let graph = Graph::of(acts);
-    let mut seen = Set::empty(graph.len());
-    for at in graph.placed() {
-        seen.add_all(&graph.seen[at]);
-    }
-    let mut heads: Vec<ActId> =
-        graph.placed().filter(|at| !seen.has(*at)).map(|at| graph.act(at).id).collect();
-    heads.sort_unstable();
-    heads
 }
 
 impl PlacedAct {

@@ -48,12 +48,12 @@ struct Judge<'a> {
 
 /// What two acts cannot both decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
+pub(super) enum Subject {
     Standing(DeviceId),
     Name([u8; 32]),
 }
 
-fn subject(kind: &ActKind) -> Option<Subject> {
+pub(super) fn subject(kind: &ActKind) -> Option<Subject> {
     Some(match kind {
         ActKind::Remove { device, .. } | ActKind::SetRole { device, .. } => {
             Subject::Standing(*device)
@@ -78,7 +78,9 @@ pub(super) fn judge(workspace: WorkspaceId, acts: &[PlacedAct]) -> Membership {
     for at in 0..graph.len() {
         let placed = graph.act(at);
         if let ActKind::Join { key, .. } = &placed.act.kind {
-            joins.entry(*key).or_default().push(at);
+            if is_first_by(&graph, placed, key) {
+                joins.entry(*key).or_default().push(at);
+            }
             joins_of.entry(placed.journal.device).or_default().push(at);
         }
     }
@@ -103,6 +105,14 @@ pub(super) fn judge(workspace: WorkspaceId, acts: &[PlacedAct]) -> Membership {
     }
     judge.take_others();
     judge.conclude()
+}
+
+/// Whether it is the first join by a ticket in its journal. Others are nothing: they would take uses of
+/// the ticket from other devices, and their ids count, while whoever takes the journal meets the first alone.
+fn is_first_by(graph: &Graph<'_>, join: &PlacedAct, key: &[u8; 32]) -> bool {
+    let own = graph.of_device(&join.journal.device).iter().map(|at| graph.act(*at));
+    let mut earlier = own.filter(|o| o.journal == join.journal && o.place < join.place);
+    !earlier.any(|other| other.act.kind.is_join_by_key() == Some(*key))
 }
 
 impl<'a> Judge<'a> {
@@ -400,6 +410,9 @@ impl<'a> Judge<'a> {
                 // Seeing is free, and so is leaving.
                 ActKind::Seen => None,
                 ActKind::Remove { device, .. } if *device.as_bytes() == own => self.overruled(act),
+                ActKind::Join { key, .. } => {
+                    Some(self.join_fault(act, key).unwrap_or(JoinRefusal::UsedUp).into())
+                }
                 _ => Some(Void::NotAnAdmin),
             };
             match why {

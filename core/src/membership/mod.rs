@@ -16,12 +16,13 @@
 
 mod graph;
 mod judge;
+mod naming;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::graph::heads;
+pub use self::naming::Seen;
 use crate::act::{Act, ActId, ActKind, Cuts, Role, act_id};
 use crate::clock::Clock;
 use crate::ids::{DeviceId, DocumentId, JournalId, WorkspaceId};

@@ -283,12 +283,9 @@ impl Store {
         self.seal(now)?;
         let snapshot = self.reader().snapshot()?;
         let vector = snapshot.vector()?;
-        let mut heads = membership::heads(&snapshot.acts()?);
+        let acts = snapshot.acts()?;
+        let seen = membership::Seen::of(&acts);
         let mut edits = Vec::new();
-        while heads.len() > MAX_SEEN {
-            let seen = heads.split_off(heads.len() - MAX_SEEN);
-            edits.push(Edit::Act(Act { kind: ActKind::Seen, seen }));
-        }
         for mut kind in kinds {
             if let ActKind::Remove { device, cuts } | ActKind::SetRole { device, cuts, .. } =
                 &mut kind
@@ -296,7 +293,12 @@ impl Store {
                 let theirs = vector.iter().filter(|(journal, _)| journal.device == *device);
                 *cuts = theirs.map(|(journal, tip)| (journal.incarnation, tip.count)).collect();
             }
-            edits.push(Edit::Act(Act { kind, seen: heads.clone() }));
+            let mut named = seen.named_by(&self.identity.journal.device, &kind);
+            while named.len() > MAX_SEEN {
+                let seen = named.split_off(named.len() - MAX_SEEN);
+                edits.push(Edit::Act(Act { kind: ActKind::Seen, seen }));
+            }
+            edits.push(Edit::Act(Act { kind, seen: named }));
         }
         self.append(now, edits)?;
         self.seal(now).map(drop)
