@@ -16,3 +16,6 @@ export { batch, computed, effect, signal, useComputed, useSignal, useSignalEffec
  * @param {...(string | false | null | undefined)} names
  */
 export const cls = (...names) => names.filter(Boolean).join(" ");
+
+/** Waits until the browser has nothing else to do. @returns {Promise<unknown>} */
+export const idle = () => new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve));

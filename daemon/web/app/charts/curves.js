@@ -1,7 +1,8 @@
 // Charts of metrics over runs: one for each metric, all on the same axis, with the same settings.
 
 import { api } from "../api.js";
-import { keepSetting, setting, throttled, tick } from "../state.js";
+import { keepSetting, setting } from "../settings.js";
+import { throttled, tick } from "../state.js";
 import { html, signal, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { Plot } from "./plot.js";
 import { band, points, smooth } from "./series.js";

@@ -6,7 +6,8 @@
 import { ATTRIBUTES, clause, field, isAttribute, isCurve, isMetric, isValue, shown, split, title } from "../columns.js";
 import { RowCurve } from "../charts/sparks.js";
 import { href } from "../route.js";
-import { choose, chosen, experiments, keepSetting, setting } from "../state.js";
+import { keepSetting, setting } from "../settings.js";
+import { choose, chosen, experiments } from "../state.js";
 import { cls, html, useEffect, useRef, useSignal, useState } from "../ui.js";
 import { Menu, MenuItem } from "./dialog.js";
 import { Icon } from "./icons.js";

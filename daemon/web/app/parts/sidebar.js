@@ -2,7 +2,8 @@
 
 import { api } from "../api.js";
 import { go, href, route, target } from "../route.js";
-import { attempt, experiments, keepSetting, setting, tick } from "../state.js";
+import { keepSetting, setting } from "../settings.js";
+import { attempt, experiments, tick } from "../state.js";
 import { cls, html, useState } from "../ui.js";
 import { ask } from "./dialog.js";
 import { Icon } from "./icons.js";
