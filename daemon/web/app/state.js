@@ -97,15 +97,13 @@ export function throttled(work, ms) {
 
 const refreshed = throttled(refresh, 1_000);
 
-/** Asks for what stands around every view. */
-export function start() {
-  refreshed();
+/** Asks for what every view shows. */
+export const start = () => void refreshed();
+
+/** Asks for what stands around the view, and again, from now on, for all that may have changed: at once too, for what did while nobody listened. */
+export function follow() {
   api.status().then((all) => (status.value = all), () => {});
   api.workspaces().then((all) => (workspaces.value = all), () => {});
-}
-
-/** Asks again, from now on, whenever something may have changed; at once too, for what did while nobody listened. */
-export function follow() {
   listen(
     () => {
       tick.value += 1;

@@ -19,3 +19,6 @@ export const cls = (...names) => names.filter(Boolean).join(" ");
 
 /** Waits until the browser has nothing else to do. @returns {Promise<unknown>} */
 export const idle = () => new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve));
+
+/** Whether the window is narrower than so many pixels. Asking for its width would have the browser lay the page out at once. @param {number} px */
+export const isNarrower = (px) => matchMedia(`(max-width: ${px - 0.02}px)`).matches;

@@ -119,7 +119,7 @@ function Head({ ids }) {
   const found = ids.map((id) => experiments.value?.find((one) => one.id === id));
   const one = found.length === 1 ? found[0] : undefined;
   const title = ids.length === 0 ? "All runs" : found.map((each, at) => each?.name ?? (experiments.value ? `experiment ${ids[at]}` : "…")).join(" + ");
-  document.title = `${title} · runmesh`;
+  useEffect(() => void (document.title = `${title} · runmesh`), [title]);
   return html`
     <header class="runs-head">
       <h1><bdi>${title}</bdi>${one?.lifecycle === "deleted" && html`<span class="badge">deleted</span>`}</h1>

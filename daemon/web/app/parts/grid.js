@@ -6,7 +6,7 @@
 import { ATTRIBUTES, field, isAttribute, isMetric, title } from "../columns.js";
 import { keepSetting, setting } from "../settings.js";
 import { choose, chosen } from "../state.js";
-import { cls, html, idle, useEffect, useRef, useSignal, useState } from "../ui.js";
+import { cls, html, idle, isNarrower, useEffect, useRef, useSignal, useState } from "../ui.js";
 import { Menu, MenuItem } from "./dialog.js";
 import { GridRow } from "./grid-row.js";
 import { Icon } from "./icons.js";
@@ -45,8 +45,8 @@ const isSame = (a, b) => a.run === b.run && a.top === b.top && a.active === b.ac
 export function Grid(props) {
   const { rows, columns, pinned } = props;
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
-  // It is no higher than the window, and how high it is is known once it was drawn.
-  const view = useSignal({ top: 0, height: innerHeight });
+  // It is no higher than the window; how high it is is measured once it was drawn.
+  const view = useSignal({ top: 0, height: outerHeight || 900 });
   const [margin, setMargin] = useState(0);
   const active = useSignal(0);
   /** What this browser was told last, of any table. */
@@ -90,7 +90,7 @@ export function Grid(props) {
 
   const ordered = [...columns.filter((c) => pinned.includes(c)), ...columns.filter((c) => !pinned.includes(c))];
   const all = ["name", ...ordered];
-  const name = innerWidth < 600 ? NAME_WIDTH_PHONE : NAME_WIDTH;
+  const name = isNarrower(600) ? NAME_WIDTH_PHONE : NAME_WIDTH;
   const width = (/** @type {string} */ column) => dragged[column] ?? props.widths[column] ?? kept[column] ?? (column === "name" ? name : widthOf(column));
   const fixed = 1 + pinned.filter((column) => columns.includes(column)).length;
   let left = 36;
