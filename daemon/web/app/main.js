@@ -8,7 +8,7 @@ import { RunsPage } from "./pages/runs.js";
 import { go, route, target } from "./route.js";
 import { forgetAhead } from "./send.js";
 import { follow, helpOpen, paletteOpen, start } from "./state.js";
-import { html, render } from "./ui.js";
+import { html, idle, render } from "./ui.js";
 
 // Runs are what most look at first. ahead.js starts to fetch another view if the address names one.
 const RunPage = lazy(() => import("./pages/run.js").then((module) => module.RunPage));
@@ -64,7 +64,8 @@ addEventListener("keydown", (event) => {
 /** What is not needed to show the first view waits until it is shown. */
 async function goOn() {
   await answered;
-  await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  await new Promise(requestAnimationFrame);
+  await idle();
   forgetAhead();
   follow();
   await fetchTheRest();

@@ -82,10 +82,11 @@ export class Rows {
       const answer = await this.ask(first * PAGE, count * PAGE, null);
       if (generation !== this.generation) return;
       batch(() => {
+        const rows = this.unchanged(answer.rows);
         this.pages.clear();
         this.asked.clear();
-        for (let page = 0; page * PAGE < answer.rows.length; page++) {
-          this.pages.set(first + page, answer.rows.slice(page * PAGE, (page + 1) * PAGE));
+        for (let page = 0; page * PAGE < rows.length; page++) {
+          this.pages.set(first + page, rows.slice(page * PAGE, (page + 1) * PAGE));
         }
         this.set = answer.set;
         this.total.value = answer.total;
@@ -97,6 +98,15 @@ export class Rows {
     } finally {
       this.refreshing -= 1;
     }
+  }
+
+  /** Rows, of which those that say what they said before are the same as before: they are not drawn again. @param {import("./api.js").Row[]} rows */
+  unchanged(rows) {
+    const before = new Map([...this.pages.values()].flat().map((row) => [row.id, row]));
+    return rows.map((row) => {
+      const same = before.get(row.id);
+      return same && JSON.stringify(same) === JSON.stringify(row) ? same : row;
+    });
   }
 
   /** @param {unknown} error */

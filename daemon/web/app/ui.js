@@ -17,8 +17,8 @@ export { batch, computed, effect, signal, useComputed, useSignal, useSignalEffec
  */
 export const cls = (...names) => names.filter(Boolean).join(" ");
 
-/** Waits until the browser has nothing else to do. @returns {Promise<unknown>} */
-export const idle = () => new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve));
+/** Waits until the browser has nothing else to do, but not for ever. @returns {Promise<unknown>} */
+export const idle = () => new Promise((resolve) => ("requestIdleCallback" in window ? requestIdleCallback(resolve, { timeout: 1_000 }) : setTimeout(resolve)));
 
 /** Whether the window is narrower than so many pixels. Asking for its width would have the browser lay the page out at once. @param {number} px */
 export const isNarrower = (px) => matchMedia(`(max-width: ${px - 0.02}px)`).matches;
