@@ -5,7 +5,7 @@
 
 import { ApiError, api } from "./api.js";
 import { PAGE, partOf } from "./asked.js";
-import { batch, signal } from "./ui.js";
+import { batch, signal, unlessNew } from "./ui.js";
 
 /** Pages that are kept: more than any screen shows, few enough for 100,000 runs to take no memory. */
 const MAX_PAGES = 60;
@@ -103,10 +103,7 @@ export class Rows {
   /** Rows, of which those that say what they said before are the same as before: they are not drawn again. @param {import("./api.js").Row[]} rows */
   unchanged(rows) {
     const before = new Map([...this.pages.values()].flat().map((row) => [row.id, row]));
-    return rows.map((row) => {
-      const same = before.get(row.id);
-      return same && JSON.stringify(same) === JSON.stringify(row) ? same : row;
-    });
+    return rows.map((row) => unlessNew(before.get(row.id) ?? row, row));
   }
 
   /** @param {unknown} error */

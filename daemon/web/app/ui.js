@@ -22,3 +22,6 @@ export const idle = () => new Promise((resolve) => ("requestIdleCallback" in win
 
 /** Whether the window is narrower than so many pixels. Asking for its width would have the browser lay the page out at once. @param {number} px */
 export const isNarrower = (px) => matchMedia(`(max-width: ${px - 0.02}px)`).matches;
+
+/** What was there before, if what came says the same: then nothing that is made of it is made again. @template T @param {T} before @param {T} now */
+export const unlessNew = (before, now) => (JSON.stringify(before) === JSON.stringify(now) ? before : now);
