@@ -24,6 +24,18 @@ def test_a_click_and_drag_zooms_and_asks_for_more(browser, logged):
     assert max(curve["times_ms"]) - min(curve["times_ms"]) < 810_000
 
 
+def test_a_chart_of_which_nothing_is_new_is_not_made_again(browser, logged):
+    """Whoever drags on it would lose what they drag."""
+    page = browser.open(f"{logged.hash('fraud', 'trial 3')}?tab=charts")
+    page.wait_for_selector(".plot canvas")
+    page.evaluate("document.querySelector('.plot canvas').mark = 1")
+    with page.expect_response(lambda response: response.url.endswith("/curves")) as told:
+        logged.client.set_tag(logged.runs["trial 4"], "noted", "now")
+    told.value.finished()
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    assert page.evaluate("document.querySelector('.plot canvas').mark") == 1
+
+
 def assert_zooms(page, axis: str, least: int | None, most: int | None) -> dict:
     """Zooms into the second quarter of the one chart, and out again. Returns the curve that was asked for."""
     over = page.locator(".u-over").bounding_box()

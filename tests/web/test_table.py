@@ -24,6 +24,18 @@ def test_runs_are_sorted_by_how_long_they_took(browser, logged):
     shows(page, "2 runs")
 
 
+def test_a_row_draws_its_filters_when_it_is_pointed_at_or_active(browser, logged):
+    page = browser.open(f"{logged.hash('fraud')}?col=status")
+    page.wait_for_selector("#row-2")
+    filters = [page.locator(f"#row-{index} .grid-filter") for index in range(3)]
+    until(lambda: [one.count() for one in filters] == [1, 0, 0], "the active row has them")
+    page.locator("#row-2 .name").hover()
+    until(lambda: [one.count() for one in filters] == [1, 0, 1], "the row under the pointer has them")
+    page.locator(".grid").focus()
+    page.keyboard.press("j")
+    until(lambda: [one.count() for one in filters] == [0, 1, 1], "the row that is active now has them")
+
+
 def test_columns_are_moved_without_a_mouse(browser, logged):
     page = browser.open(f"{logged.hash('fraud')}?col=status&col=started")
     headings = page.locator(".grid-heading .grid-sort")

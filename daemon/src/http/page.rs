@@ -6,8 +6,10 @@
 //!
 //! Debug builds read the files from the disk at each request, so that a change shows at once.
 
+mod imports;
+
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::{Path, Request};
@@ -22,6 +24,7 @@ use data_encoding::BASE64;
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
 
+use self::imports::{ImportMap, needed, text_of};
 use super::mlflow;
 use crate::app::App;
 
@@ -43,9 +46,8 @@ const FRAME: &str = "frame.html";
 /// The line of the page where the modules are named, so that the browser asks for all at once and
 /// not for each after the one that needs it.
 const MODULES: &str = "<!-- modules -->";
-
-/// What most visits do not need: it is asked for when a file wants it.
-const SELDOM: [&str; 2] = ["vendor/hyparquet/", "vendor/fzstd.js"];
+/// What the page starts with: what asks ahead for the first view, and the page itself.
+const START: [&str; 2] = ["/ui/app/ahead.js", "/ui/app/main.js"];
 
 /// What a page of ours may do. The import map is the one script that stands in the page, so it is
 /// allowed by its hash; `require-trusted-types-for` makes the browser refuse to read any text as
@@ -75,8 +77,9 @@ async fn no_referrer(request: Request, next: Next) -> Response {
 }
 
 async fn page() -> Response {
-    let Some(file) = Files::get("index.html") else { return mlflow::not_found().await };
-    let html = String::from_utf8_lossy(&file.data).replace(MODULES, &preloads());
+    static PAGE: LazyLock<Option<String>> = LazyLock::new(with_modules);
+    let html = if cfg!(debug_assertions) { with_modules() } else { PAGE.clone() };
+    let Some(html) = html else { return mlflow::not_found().await };
     let policy = POLICY.replace("{import map}", &hashes_of_scripts(&html));
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -86,25 +89,33 @@ async fn page() -> Response {
     (headers, html).into_response()
 }
 
+/// The page, with the names of the modules that it starts with.
+fn with_modules() -> Option<String> {
+    let html = text("index.html")?;
+    let preloads = preloads(&html);
+    Some(html.replace(MODULES, &preloads))
+}
+
 /// Tells the browser of every module that the page starts with.
-fn preloads() -> String {
-    let is_seldom = |path: &str| SELDOM.iter().any(|seldom| path.starts_with(seldom));
-    let mut paths: Vec<_> =
-        Files::iter().filter(|path| path.ends_with(".js") && !is_seldom(path)).collect();
-    paths.sort_unstable();
-    paths.iter().fold(String::new(), |mut lines, path| {
+fn preloads(html: &str) -> String {
+    let Some(map) = ImportMap::of(html) else { return String::new() };
+    let read = |address: &str| text(address.strip_prefix("/ui/")?);
+    needed(&map, &START, read).iter().fold(String::new(), |mut lines, address| {
         // Writing to a text cannot fail.
-        let _ = writeln!(lines, "<link rel=\"modulepreload\" href=\"/ui/{path}\">");
+        let _ = writeln!(lines, "<link rel=\"modulepreload\" href=\"{address}\">");
         lines
     })
 }
 
+/// The text of a file.
+fn text(path: &str) -> Option<String> {
+    String::from_utf8(Files::get(path)?.data.into_owned()).ok()
+}
+
 /// The hash of the text of the import map, as a policy names it.
 fn hashes_of_scripts(html: &str) -> String {
-    let text = html.split_once("<script type=\"importmap\">");
-    let text = text.and_then(|(_, rest)| rest.split_once("</script>"));
     let hash = |text: &str| BASE64.encode(&Sha256::digest(text.as_bytes()));
-    text.map_or_else(|| "'none'".to_owned(), |(text, _)| format!("'sha256-{}'", hash(text)))
+    text_of(html).map_or_else(|| "'none'".to_owned(), |text| format!("'sha256-{}'", hash(text)))
 }
 
 async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
@@ -173,14 +184,18 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_all_its_modules_and_allows_one_script() {
-        let html = Files::get("index.html").expect("the page");
-        let html = String::from_utf8(html.data.into_owned()).expect("text");
+    fn the_page_names_the_modules_it_starts_with_and_allows_one_script() {
+        let html = text("index.html").expect("the page");
         assert!(html.contains(MODULES), "the modules are named at `{MODULES}`");
-        assert_eq!(html.matches("<script").count(), 2, "the import map, and the main module");
+        let (in_page, all) = (START.map(|one| html.matches(one).count()), html.matches("<script"));
+        assert_eq!((in_page, all.count()), ([1, 1], 3), "the import map, and what it starts with");
         assert!(hashes_of_scripts(&html).starts_with("'sha256-"));
-        assert!(preloads().contains("/ui/app/main.js"));
-        assert!(!preloads().contains("hyparquet"), "most never look at a parquet file");
+        let preloads = preloads(&html);
+        let first = preloads.find("/app/columns.js").expect("what the first rows are asked with");
+        assert!(preloads.find("/vendor/preact.js").is_some_and(|at| first < at), "{preloads}");
+        for seldom in ["hyparquet", "uplot", "marked", "pages/run.js"] {
+            assert!(!preloads.contains(seldom), "the first view does without {seldom}");
+        }
     }
 
     /// The whole page, as a browser loads it once, in bytes: under 2 MB by issue 5.

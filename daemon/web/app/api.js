@@ -1,9 +1,10 @@
 // The one module that talks to the daemon.
 //
-// Every request carries the home's token if this tab has it. A request that is refused for want of it waits while
-// the person gives it, and is sent again. The token lives in sessionStorage: it ends with the tab, and since it
-// is no cookie, no other page can have a browser send it.
+// A request that is refused for want of the home's token waits while the person gives it, and is sent again. How one is
+// sent is in send.js, which is there before this is.
 
+import { columnsPath } from "./asked.js";
+import { request, ROOT, takeAhead, token } from "./send.js";
 import { signal } from "./ui.js";
 
 /** @typedef {{ id: string, name: string }} Named */
@@ -72,13 +73,10 @@ import { signal } from "./ui.js";
  *   under_way: { blob: string, bytes_done: number, bytes_total: number }[] }} Transfers */
 /** @typedef {Record<string, any>} Status */
 
-/** Where this workspace is: a device may hold several, each below a path of its own. */
-export const ROOT = `${location.pathname.match(/^\/w\/[^/]+/)?.[0] ?? ""}/api/v1`;
 /** What the page's own workspace is called in its address; "" for the one that clients get who name none. */
 export const PLACE = decodeURIComponent(location.pathname.match(/^\/w\/([^/]+)/)?.[1] ?? "");
 /** What clients of this workspace are told to use. */
 export const CLIENTS_URL = location.origin + ROOT.slice(0, -"/api/v1".length);
-const TOKEN = "runmesh-token";
 
 /** What the daemon said when it refused. */
 export class ApiError extends Error {
@@ -96,24 +94,6 @@ export const login = signal(/** @type {null | { wrong: boolean, done: (given: bo
 /** @type {Promise<boolean> | null} */
 let asking = null;
 
-export const token = () => sessionStorage.getItem(TOKEN);
-
-/** @param {string | null} value */
-export function keepToken(value) {
-  if (value) sessionStorage.setItem(TOKEN, value);
-  else sessionStorage.removeItem(TOKEN);
-}
-
-/** Takes the token out of a link that `runmesh ui` printed, and out of the address bar and history. */
-export function takeTokenFromLink() {
-  const found = location.hash.match(/^#token=([0-9a-f]+)$/);
-  if (!found) return;
-  keepToken(found[1]);
-  history.replaceState(null, "", "#/");
-  // Replacing the address tells nobody, so we do.
-  dispatchEvent(new HashChangeEvent("hashchange"));
-}
-
 function askForToken() {
   const wrong = token() !== null;
   asking ??= new Promise((resolve) => {
@@ -129,25 +109,18 @@ function askForToken() {
   return asking;
 }
 
-/** @param {Record<string, string>} [more] @returns {Record<string, string>} */
-function headers(more = {}) {
-  const held = token();
-  return held ? { ...more, authorization: `Bearer ${held}` } : more;
-}
-
 /**
  * Sends a request, again if the token was wanted and then given.
  * @param {string} path @param {Omit<RequestInit, "headers"> & { query?: Record<string, string>, headers?: Record<string, string> }} [options]
  * @returns {Promise<Response>}
  */
-async function send(path, { query, headers: more, ...options } = {}) {
+async function send(path, { query, ...options } = {}) {
   const search = query ? `?${new URLSearchParams(query)}` : "";
   for (;;) {
     /** @type {Response} */
     let answer;
     try {
-      const type = /** @type {Record<string, string>} */ (typeof options.body === "string" ? { "content-type": "application/json" } : {});
-      answer = await fetch(`${ROOT}/${path}${search}`, { ...options, headers: headers({ ...type, ...more }), cache: "no-store" });
+      answer = await request(path + search, options);
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError(0, { code: "gone", message: "the daemon does not answer", hint: "start it: runmesh up" });
@@ -160,11 +133,13 @@ async function send(path, { query, headers: more, ...options } = {}) {
 }
 
 /** @param {string} path @param {Record<string, string>} [query] @param {AbortSignal} [signal] */
-const get = async (path, query, signal) => (await send(path, { query, signal })).json();
+const get = async (path, query, signal) => (query ? undefined : await takeAhead(path)) ?? (await send(path, { query, signal })).json();
 
 /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] */
-const post = async (path, body, signal) =>
-  (await send(path, { method: "POST", body: JSON.stringify(body), signal })).json();
+async function post(path, body, signal) {
+  const text = JSON.stringify(body);
+  return (await takeAhead(path, text)) ?? (await send(path, { method: "POST", body: text, signal })).json();
+}
 
 /** @param {string} text */
 const part = encodeURIComponent;
@@ -189,10 +164,7 @@ export const api = {
   /** @param {string} id @param {Omit<RunsUpdate, "runs">} change */
   updateExperiment: (id, change) => post(`experiments/${part(id)}`, change),
   /** @param {string[]} experiments @returns {Promise<Columns>} */
-  columns: async (experiments) => {
-    const search = new URLSearchParams(experiments.map((id) => ["experiment", id]));
-    return (await send(`columns?${search}`)).json();
-  },
+  columns: (experiments) => get(columnsPath(experiments)),
   /** @param {TableQuery} query @param {AbortSignal} [signal] @returns {Promise<TablePage>} */
   table: (query, signal) => post("runs/table", query, signal),
   /** @param {{ experiments?: string[], filter?: string, deleted?: boolean, by: string, metrics: string[] }} query @returns {Promise<Groups>} */

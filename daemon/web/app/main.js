@@ -1,19 +1,21 @@
 // The page: which view stands at which address, and the keys that work everywhere.
 
-import { takeTokenFromLink } from "./api.js";
-import { helpOpen } from "./parts/help.js";
-import { paletteOpen } from "./parts/palette.js";
+import { answered } from "./ahead.js";
+import { fetchTheRest, lazy } from "./lazy.js";
 import { Shell } from "./parts/shell.js";
 import { Empty } from "./parts/small.js";
-import { ComparePage } from "./pages/compare.js";
-import { MeshPage } from "./pages/mesh.js";
-import { ModelPage } from "./pages/model.js";
-import { ModelsPage } from "./pages/models.js";
-import { RunPage } from "./pages/run.js";
 import { RunsPage } from "./pages/runs.js";
 import { go, route, target } from "./route.js";
-import { start } from "./state.js";
-import { html, render } from "./ui.js";
+import { forgetAhead } from "./send.js";
+import { follow, helpOpen, paletteOpen, start } from "./state.js";
+import { html, idle, render } from "./ui.js";
+
+// Runs are what most look at first. ahead.js starts to fetch another view if the address names one.
+const RunPage = lazy(() => import("./pages/run.js").then((module) => module.RunPage));
+const ComparePage = lazy(() => import("./pages/compare.js").then((module) => module.ComparePage));
+const ModelsPage = lazy(() => import("./pages/models.js").then((module) => module.ModelsPage));
+const ModelPage = lazy(() => import("./pages/model.js").then((module) => module.ModelPage));
+const MeshPage = lazy(() => import("./pages/mesh.js").then((module) => module.MeshPage));
 
 function View() {
   const at = route.value;
@@ -59,6 +61,16 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-takeTokenFromLink();
+/** What is not needed to show the first view waits until it is shown. */
+async function goOn() {
+  await answered;
+  await new Promise(requestAnimationFrame);
+  await idle();
+  forgetAhead();
+  follow();
+  await fetchTheRest();
+}
+
 start();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
+goOn();

@@ -3,28 +3,16 @@
 // Invariant: what is shown is a function of the route and the workspace, so that every view can be linked and the
 // back button works. Paths are those of MLflow: /experiments/ID and /experiments/ID/runs/ID.
 
+import { readAddress } from "./address.js";
 import { signal } from "./ui.js";
 
-/** @typedef {{ path: string[], query: URLSearchParams }} Route */
+export { target } from "./address.js";
+
+/** @typedef {import("./address.js").Route} Route */
 /** @typedef {Record<string, string | string[] | null | undefined>} Query */
 
-/** @returns {Route} */
-function read() {
-  const hash = location.hash.replace(/^#\/?/, "");
-  const cut = hash.indexOf("?");
-  const [path, query] = cut < 0 ? [hash, ""] : [hash.slice(0, cut), hash.slice(cut + 1)];
-  const decode = (/** @type {string} */ part) => {
-    try {
-      return decodeURIComponent(part);
-    } catch {
-      return part;
-    }
-  };
-  return { path: path.split("/").filter(Boolean).map(decode), query: new URLSearchParams(query) };
-}
-
-export const route = signal(read());
-addEventListener("hashchange", () => (route.value = read()));
+export const route = signal(readAddress());
+addEventListener("hashchange", () => (route.value = readAddress()));
 
 /**
  * The address of a view.
@@ -62,12 +50,5 @@ export function setQuery(changes, { replace = false } = {}) {
     return;
   }
   history.replaceState(null, "", to);
-  route.value = read();
-}
-
-/** The experiments of a route, and its run. @param {Route} at */
-export function target(at) {
-  const [first, ids, second, run] = at.path;
-  const experiments = first === "experiments" && ids ? ids.split(",") : [];
-  return { experiments, run: second === "runs" ? run : undefined };
+  route.value = readAddress();
 }

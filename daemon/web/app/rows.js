@@ -4,14 +4,14 @@
 // a time. A refresh asks for a new order and for the rows in view, and keeps what is shown until they come.
 
 import { ApiError, api } from "./api.js";
-import { batch, signal } from "./ui.js";
+import { PAGE, partOf } from "./asked.js";
+import { batch, signal, unlessNew } from "./ui.js";
 
-const PAGE = 100;
 /** Pages that are kept: more than any screen shows, few enough for 100,000 runs to take no memory. */
 const MAX_PAGES = 60;
 
 export class Rows {
-  /** @param {Omit<import("./api.js").TableQuery, "limit" | "offset" | "set">} query */
+  /** @param {import("./asked.js").Query} query */
   constructor(query) {
     this.query = query;
     /** How many rows there are; null until that is known. */
@@ -26,6 +26,8 @@ export class Rows {
     /** @type {number | null} */
     this.set = null;
     this.generation = 0;
+    /** How many refreshes wait for their answer. */
+    this.refreshing = 0;
     this.stop = new AbortController();
   }
 
@@ -38,7 +40,7 @@ export class Rows {
   want(from, until) {
     this.seen = [from, until];
     if (this.total.value === null) {
-      this.refresh();
+      if (!this.refreshing) this.refresh();
       return;
     }
     const last = Math.min(until, this.total.value) - 1;
@@ -66,7 +68,7 @@ export class Rows {
 
   /** @param {number} offset @param {number} limit @param {number | null} set */
   ask(offset, limit, set) {
-    return api.table({ ...this.query, offset, limit, set }, this.stop.signal);
+    return api.table(partOf(this.query, offset, limit, set), this.stop.signal);
   }
 
   /** Asks anew for what is in view. */
@@ -75,14 +77,16 @@ export class Rows {
     const first = Math.floor(from / PAGE);
     const count = Math.max(1, Math.floor((until - 1) / PAGE) - first + 1);
     const generation = ++this.generation;
+    this.refreshing += 1;
     try {
       const answer = await this.ask(first * PAGE, count * PAGE, null);
       if (generation !== this.generation) return;
       batch(() => {
+        const rows = this.unchanged(answer.rows);
         this.pages.clear();
         this.asked.clear();
-        for (let page = 0; page * PAGE < answer.rows.length; page++) {
-          this.pages.set(first + page, answer.rows.slice(page * PAGE, (page + 1) * PAGE));
+        for (let page = 0; page * PAGE < rows.length; page++) {
+          this.pages.set(first + page, rows.slice(page * PAGE, (page + 1) * PAGE));
         }
         this.set = answer.set;
         this.total.value = answer.total;
@@ -91,7 +95,15 @@ export class Rows {
       });
     } catch (error) {
       this.failed(error);
+    } finally {
+      this.refreshing -= 1;
     }
+  }
+
+  /** Rows, of which those that say what they said before are the same as before: they are not drawn again. @param {import("./api.js").Row[]} rows */
+  unchanged(rows) {
+    const before = new Map([...this.pages.values()].flat().map((row) => [row.id, row]));
+    return rows.map((row) => unlessNew(before.get(row.id) ?? row, row));
   }
 
   /** @param {unknown} error */

@@ -1,6 +1,7 @@
 // What all views share: what is chosen, what the daemon last said, and what is told to the person.
 
 import { ApiError, api, listen } from "./api.js";
+import { keepSetting, setting } from "./settings.js";
 import { signal } from "./ui.js";
 
 /** Counts what may have changed: views that show the workspace ask again when it does. */
@@ -16,8 +17,14 @@ export const experiments = signal(null);
 export const status = signal(null);
 /** @type {import("@preact/signals").Signal<import("./api.js").Peer[]>} */
 export const peers = signal([]);
+let heard = () => {};
+/** Waits for the first answer about peers, or for none. @type {Promise<void>} */
+export const peersHeard = new Promise((resolve) => (heard = resolve));
 /** The workspaces of this device; empty until that is known. @type {import("@preact/signals").Signal<import("./api.js").Workspace[]>} */
 export const workspaces = signal([]);
+/** Whether the palette is open, and the help. */
+export const paletteOpen = signal(false);
+export const helpOpen = signal(false);
 /** Ids of the runs that are chosen. */
 export const chosen = signal(/** @type {ReadonlySet<string>} */ (new Set()));
 
@@ -60,7 +67,7 @@ async function refresh() {
   const quietly = (/** @type {Promise<void>} */ work) => work.catch(() => {});
   await Promise.all([
     quietly(api.experiments().then((all) => void (experiments.value = all))),
-    quietly(api.peers().then((all) => void (peers.value = all))),
+    quietly(api.peers().then((all) => void (peers.value = all))).then(heard),
   ]);
 }
 
@@ -88,9 +95,13 @@ export function throttled(work, ms) {
   return run;
 }
 
-export function start() {
-  const refreshed = throttled(refresh, 1_000);
-  refreshed();
+const refreshed = throttled(refresh, 1_000);
+
+/** Asks for what every view shows. */
+export const start = () => void refreshed();
+
+/** Asks for what stands around the view, and again, from now on, for all that may have changed: at once too, for what did while nobody listened. */
+export function follow() {
   api.status().then((all) => (status.value = all), () => {});
   api.workspaces().then((all) => (workspaces.value = all), () => {});
   listen(
@@ -100,26 +111,6 @@ export function start() {
     },
     (now) => (online.value = now),
   );
-}
-
-// Settings of this browser, which are nobody else's business.
-
-/** @template T @param {string} key @param {T} otherwise @returns {T} */
-export function setting(key, otherwise) {
-  try {
-    return JSON.parse(localStorage.getItem(`runmesh ${key}`) ?? "null") ?? otherwise;
-  } catch {
-    return otherwise;
-  }
-}
-
-/** @param {string} key @param {unknown} value */
-export function keepSetting(key, value) {
-  try {
-    localStorage.setItem(`runmesh ${key}`, JSON.stringify(value));
-  } catch {
-    // A browser that keeps nothing shows the defaults next time.
-  }
 }
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");

@@ -16,3 +16,12 @@ export { batch, computed, effect, signal, useComputed, useSignal, useSignalEffec
  * @param {...(string | false | null | undefined)} names
  */
 export const cls = (...names) => names.filter(Boolean).join(" ");
+
+/** Waits until the browser has nothing else to do, but not for ever. @returns {Promise<unknown>} */
+export const idle = () => new Promise((resolve) => ("requestIdleCallback" in window ? requestIdleCallback(resolve, { timeout: 1_000 }) : setTimeout(resolve)));
+
+/** Whether the window is narrower than so many pixels. Asking for its width would have the browser lay the page out at once. @param {number} px */
+export const isNarrower = (px) => matchMedia(`(max-width: ${px - 0.02}px)`).matches;
+
+/** What was there before, if what came says the same: then nothing that is made of it is made again. @template T @param {T} before @param {T} now */
+export const unlessNew = (before, now) => (JSON.stringify(before) === JSON.stringify(now) ? before : now);

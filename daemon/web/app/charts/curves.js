@@ -1,8 +1,9 @@
 // Charts of metrics over runs: one for each metric, all on the same axis, with the same settings.
 
 import { api } from "../api.js";
-import { keepSetting, setting, throttled, tick } from "../state.js";
-import { html, signal, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { keepSetting, setting } from "../settings.js";
+import { throttled, tick } from "../state.js";
+import { html, signal, unlessNew, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { Plot } from "./plot.js";
 import { band, points, smooth } from "./series.js";
 
@@ -47,7 +48,7 @@ function useCurves(subjects, key, zoom, seen) {
     const scale = axis === "step" ? 1 : 1000;
     const range = zoom ? { from: Math.floor(zoom[0] * scale), to: Math.ceil(zoom[1] * scale) } : {};
     const query = { runs: subjects.map((subject) => subject.id), keys: [key], axis, points, ...range };
-    const load = () => api.curves(query, stop.signal).then(setCurves, () => {});
+    const load = () => api.curves(query, stop.signal).then((now) => setCurves((before) => unlessNew(before, now)), () => {});
     const refresh = throttled(load, 1_000);
     const unsubscribe = tick.subscribe(() => void refresh());
     return () => {

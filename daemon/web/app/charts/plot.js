@@ -1,7 +1,7 @@
 // A chart of lines, by uPlot: zoomed by dragging, its crosshair shared with the others on the view.
 
 import uPlot from "uplot";
-import { number } from "../format.js";
+import { grouped, number } from "../format.js";
 import { dark, theme } from "../state.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
 
@@ -36,7 +36,7 @@ function span(seconds) {
 
 /** @param {import("./series.js").Axis} axis @param {number} value */
 export function place(axis, value) {
-  if (axis === "step") return `step ${value.toLocaleString("en-US")}`;
+  if (axis === "step") return `step ${grouped(value)}`;
   return axis === "time" ? new Date(value * 1000).toLocaleString() : `after ${span(value)}`;
 }
 

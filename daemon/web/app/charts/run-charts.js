@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { IN_ROWS, title } from "../columns.js";
-import { plural } from "../format.js";
+import { grouped, plural } from "../format.js";
 import { go, route } from "../route.js";
 import { chosen, tick } from "../state.js";
 import { html, useEffect, useMemo, useState } from "../ui.js";
@@ -104,7 +104,7 @@ export function RunCharts({ rows, columns }) {
         ${groups?.map((group) => html`<li key=${group.name}><span class="legend-group"><i style=${{ background: group.color }}></i><bdi>${group.name}</bdi><span class="count">${plural(group.runs.size, "run")}</span></span></li>`)}
         ${!groups && subjects.map((subject) => html`<li key=${subject.id}><button aria-pressed=${!hidden.has(subject.id)} title=${hidden.has(subject.id) ? "Show" : "Hide"} onClick=${() => toggle(subject.id)}>
           <i style=${{ background: subject.color }}></i><bdi>${subject.name}</bdi></button></li>`)}
-        ${found.total > subjects.length && html`<li class="muted">curves of ${subjects.length} of ${found.total.toLocaleString("en-US")} runs${picked ? "" : "; choose others in the table"}</li>`}
+        ${found.total > subjects.length && html`<li class="muted">curves of ${subjects.length} of ${grouped(found.total)} runs${picked ? "" : "; choose others in the table"}</li>`}
       </ul>
       <${PanelGrid} panels=${panels} columns=${columns} draw=${draw} />
     </div>

@@ -2,7 +2,7 @@
 
 import { encode } from "uqr";
 import { api, CLIENTS_URL } from "../api.js";
-import { bytes, duration, moment, plural } from "../format.js";
+import { bytes, duration, grouped, moment, plural } from "../format.js";
 import { route, setQuery } from "../route.js";
 import { attempt, peers, status, tell, tick } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
@@ -129,10 +129,10 @@ const Storage = ({ now }) => html`
   <section class="card" aria-label="Storage">
     <header><h2>Storage</h2></header>
     <dl class="pairs">
-      <div><dt>runs</dt><dd>${now.runs.toLocaleString("en-US")} in ${plural(now.experiments, "experiment")}</dd></div>
-      <div><dt>journals</dt><dd>${now.journals.toLocaleString("en-US")} with ${plural(now.entries, "entry", "entries")}, ${bytes(now.disk.journal_bytes)}</dd></div>
+      <div><dt>runs</dt><dd>${grouped(now.runs)} in ${plural(now.experiments, "experiment")}</dd></div>
+      <div><dt>journals</dt><dd>${grouped(now.journals)} with ${plural(now.entries, "entry", "entries")}, ${bytes(now.disk.journal_bytes)}</dd></div>
       <div><dt>store</dt><dd>${bytes(now.disk.store_bytes)}</dd></div>
-      <div><dt>files</dt><dd>${now.blobs.held.toLocaleString("en-US")} here, ${bytes(now.disk.blob_bytes)}</dd></div>
+      <div><dt>files</dt><dd>${grouped(now.blobs.held)} here, ${bytes(now.disk.blob_bytes)}</dd></div>
       ${now.blobs.queued > 0 && html`<div><dt>coming</dt><dd>${plural(now.blobs.queued, "file")} wait for a device that has them</dd></div>`}
       ${now.blobs.elsewhere > 0 && html`<div><dt>elsewhere</dt><dd>${plural(now.blobs.elsewhere, "file")}, fetched when opened</dd></div>`}
       <div><dt>free</dt><dd>${bytes(now.disk.free_bytes)}</dd></div>

@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { isSystemTag } from "../columns.js";
-import { duration, number } from "../format.js";
+import { duration, grouped, number } from "../format.js";
 import { useFresh } from "../fresh.js";
 import { go, href, route, setQuery } from "../route.js";
 import { attempt, tick } from "../state.js";
@@ -153,10 +153,10 @@ function Metrics({ run }) {
               <th scope="row"><bdi>${one.key}</bdi>${one.context.dataset_name && html`<small><bdi>${one.context.dataset_name}</bdi></small>`}${one.context.model_id && html`<small><bdi>${one.context.model_id}</bdi></small>`}</th>
               <td class="spark-cell">${one.points > 1 && html`<${Sparkline} values=${one.trend} />`}</td>
               <td class="end strong" title=${String(one.value)}>${number(one.value)}</td>
-              <td class="end">${number(one.min)}</td><td class="end">${number(one.max)}</td><td class="end muted">${one.step.toLocaleString("en-US")}</td>
+              <td class="end">${number(one.min)}</td><td class="end">${number(one.max)}</td><td class="end muted">${grouped(one.step)}</td>
             </tr>`)}</tbody>
         </table></div>
-        ${found.length > shown.length && html`<button class="link" onClick=${() => setAll(true)}>Show all ${found.length.toLocaleString("en-US")}</button>`}`}
+        ${found.length > shown.length && html`<button class="link" onClick=${() => setAll(true)}>Show all ${grouped(found.length)}</button>`}`}
     </section>
   `;
 }

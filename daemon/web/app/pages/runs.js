@@ -1,12 +1,15 @@
 // The runs of some experiments, or of all: as a table or as charts.
 
 import { api } from "../api.js";
-import { and, defaults, field, isValue } from "../columns.js";
+import { asked, columnsOf, columnsSetting, queryOf } from "../asked.js";
+import { and } from "../columns.js";
 import { plural } from "../format.js";
+import { lazy } from "../lazy.js";
 import { go, route, setQuery, target } from "../route.js";
 import { Rows } from "../rows.js";
-import { attempt, chosen, experiments, keepSetting, peers, setting, throttled, tick } from "../state.js";
-import { html, useEffect, useMemo, useState } from "../ui.js";
+import { keepSetting } from "../settings.js";
+import { attempt, chosen, experiments, peers, peersHeard, throttled, tick } from "../state.js";
+import { html, useEffect, useLayoutEffect, useMemo, useState } from "../ui.js";
 import { ChosenBar } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
 import { download } from "../parts/download.js";
@@ -14,50 +17,26 @@ import { FilterLine } from "../parts/filter.js";
 import { GroupBy, GroupTable } from "../parts/groups.js";
 import { Grid } from "../parts/grid.js";
 import { Icon } from "../parts/icons.js";
-import { ColumnPicker } from "../parts/picker.js";
 import { Sidebar } from "../parts/sidebar.js";
 import { Empty, Failure, FirstLines, Loading } from "../parts/small.js";
 import { Views } from "../parts/views.js";
-import { RunCharts } from "../charts/run-charts.js";
 
-/** What the address says the table shows. */
-function asked() {
-  const { query } = route.value;
-  const sort = query.get("sort") ?? "";
-  const down = sort.startsWith("-");
-  return {
-    filter: query.get("q") ?? "",
-    sort: sort ? { column: down ? sort.slice(1) : sort, down } : null,
-    deleted: query.has("deleted"),
-    columns: query.getAll("col"),
-    pinned: query.getAll("pin"),
-    // The column's name may have a colon in it.
-    widths: Object.fromEntries(query.getAll("w").map((one) => [one.slice(one.indexOf(":") + 1), parseInt(one, 10) || undefined]).filter(([, size]) => size)),
-    view: query.get("view") ?? "table",
-    group: query.get("group") ?? "",
-  };
-}
+const ColumnPicker = lazy(() => import("../parts/picker.js").then((module) => module.ColumnPicker), null);
+const RunCharts = lazy(() => import("../charts/run-charts.js").then((module) => module.RunCharts));
+const NO_COLUMNS = { metrics: [], params: [], tags: [] };
 
 export function RunsPage() {
   const { experiments: ids } = target(route.value);
   const key = ids.join(",");
-  const [columns, setColumns] = useState(/** @type {import("../api.js").Columns | null} */ (null));
+  const columns = useColumns(ids);
   const [picking, setPicking] = useState(false);
-  const now = asked();
+  const now = asked(route.value.query);
+  useEffect(() => void (chosen.value.size > 0 && (chosen.value = new Set())), [key, now.deleted]);
 
-  useEffect(() => setColumns(null), [key]);
-  useEffect(() => {
-    let late = false;
-    api.columns(ids).then((all) => late || setColumns(all), () => late || setColumns({ metrics: [], params: [], tags: [] }));
-    return () => void (late = true);
-  }, [key, Math.floor(tick.value / 5)]);
-  useEffect(() => void (chosen.value = new Set()), [key, now.deleted]);
-
-  const kept = setting(`columns ${key}`, /** @type {string[]} */ ([]));
-  const shown = now.columns.length ? now.columns : kept.length ? kept : columns ? defaults(columns, ids.length !== 1, peers.value.length > 0) : null;
+  const shown = columnsOf(ids, now, columns, peers.value.length > 0);
   const rows = useRows(ids, now, shown);
   const setShown = (/** @type {string[]} */ to) => {
-    keepSetting(`columns ${key}`, to);
+    keepSetting(columnsSetting(ids), to);
     setQuery({ col: to }, { replace: true });
   };
   const charts = now.view === "charts";
@@ -97,24 +76,31 @@ export function RunsPage() {
         <${ChosenBar} deleted=${now.deleted} onCharts=${() => setQuery({ view: "charts" })} />
       </section>
       ${picking && columns && shown && html`<${ColumnPicker} columns=${columns} shown=${shown} onColumns=${setShown} onClose=${() => setPicking(false)}
-        onReset=${() => (keepSetting(`columns ${key}`, []), setQuery({ col: null }, { replace: true }))} />`}
+        onReset=${() => (keepSetting(columnsSetting(ids), []), setQuery({ col: null }, { replace: true }))} />`}
     </div>
   `;
 }
 
-/** The rows that the address asks for, kept fresh. @param {string[]} ids @param {ReturnType<typeof asked>} now @param {string[] | null} shown */
+/** What columns there are: asked for before a frame without them is drawn, for without them there is no table.
+ * @param {string[]} ids @returns {import("../api.js").Columns | null} */
+function useColumns(ids) {
+  const key = ids.join(",");
+  const [found, setFound] = useState({ key, columns: /** @type {import("../api.js").Columns | null} */ (null) });
+  useLayoutEffect(() => {
+    let late = false;
+    const set = (/** @type {import("../api.js").Columns} */ columns) => late || setFound({ key, columns });
+    // Peers decide on columns too: the table would be asked for twice.
+    Promise.all([api.columns(ids), peersHeard]).then(([all]) => set(all), () => set(NO_COLUMNS));
+    return () => void (late = true);
+  }, [key, Math.floor(tick.value / 5)]);
+  return found.key === key ? found.columns : null;
+}
+
+/** The rows that the address asks for, kept fresh. @param {string[]} ids @param {import("../asked.js").Asked} now @param {string[] | null} shown */
 function useRows(ids, now, shown) {
-  const values = shown?.filter(isValue).sort();
-  const by = now.sort && field(now.sort.column);
-  const query = values && {
-    experiments: ids,
-    filter: now.filter,
-    order_by: by ? [`${by} ${now.sort?.down ? "DESC" : "ASC"}`] : [],
-    deleted: now.deleted,
-    columns: values,
-  };
+  const query = shown && queryOf(ids, now, shown);
   const rows = useMemo(() => (query ? new Rows(query) : null), [JSON.stringify(query)]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!rows) return undefined;
     rows.refresh();
     const refresh = throttled(() => rows.refresh(), 1_000);
@@ -133,7 +119,7 @@ function Head({ ids }) {
   const found = ids.map((id) => experiments.value?.find((one) => one.id === id));
   const one = found.length === 1 ? found[0] : undefined;
   const title = ids.length === 0 ? "All runs" : found.map((each, at) => each?.name ?? (experiments.value ? `experiment ${ids[at]}` : "…")).join(" + ");
-  document.title = `${title} · runmesh`;
+  useEffect(() => void (document.title = `${title} · runmesh`), [title]);
   return html`
     <header class="runs-head">
       <h1><bdi>${title}</bdi>${one?.lifecycle === "deleted" && html`<span class="badge">deleted</span>`}</h1>
@@ -173,7 +159,7 @@ function ExperimentItems({ id }) {
   `;
 }
 
-/** @param {{ rows: Rows, shown: string[], now: ReturnType<typeof asked>, ids: string[], onColumns: (columns: string[]) => void }} props */
+/** @param {{ rows: Rows, shown: string[], now: import("../asked.js").Asked, ids: string[], onColumns: (columns: string[]) => void }} props */
 function Table({ rows, shown, now, ids, onColumns }) {
   const error = rows.error.value;
   if (rows.total.value === 0 && !error) {

@@ -85,7 +85,7 @@ function Asking({ title, text, label, value = "", placeholder, go, danger, must,
 }
 
 /**
- * A button that opens a menu. Arrow keys move in it, Escape closes it.
+ * A button that opens a menu. Arrow keys move in it, Escape closes it. What is in it may be a function, which is called when it opens.
  * @param {{ label: string, face: any, class?: string, children?: any, end?: boolean }} props
  */
 export function Menu({ label, face, class: name = "quiet square", children, end }) {
@@ -119,7 +119,7 @@ export function Menu({ label, face, class: name = "quiet square", children, end 
     <div class="menu" ref=${ref} onKeyDown=${onKeyDown}>
       <button class=${name} aria-haspopup="menu" aria-expanded=${open} aria-label=${label} title=${label}
         onClick=${(/** @type {Event} */ event) => (event.stopPropagation(), setOpen(!open))}>${face}</button>
-      ${open && html`<div role="menu" aria-label=${label} class=${cls("menu-items", end && "end")} onClick=${close}>${children}</div>`}
+      ${open && html`<div role="menu" aria-label=${label} class=${cls("menu-items", end && "end")} onClick=${close}>${typeof children === "function" ? children() : children}</div>`}
     </div>
   `;
 }

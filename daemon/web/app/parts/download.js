@@ -1,6 +1,7 @@
 // Files made here: what a table shows, as CSV or JSON.
 
 import { isValue } from "../columns.js";
+import { grouped } from "../format.js";
 import { attempt, tell } from "../state.js";
 
 const PAGE = 5_000;
@@ -62,5 +63,5 @@ export const download = (rows, columns, form) =>
       const lines = [head, ...all.map(line)].map((fields) => fields.map(csvField).join(","));
       save(new Blob([lines.join("\r\n"), "\r\n"], { type: "text/csv" }), "runs.csv");
     }
-    tell(`${all.length.toLocaleString("en-US")} runs saved`);
+    tell(`${grouped(all.length)} runs saved`);
   });

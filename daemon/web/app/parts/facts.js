@@ -1,5 +1,6 @@
 // Lists of keys and values, and what is known of a run's code and data.
 
+import { grouped } from "../format.js";
 import { html, useState } from "../ui.js";
 import { Diff } from "./diff.js";
 import { setQuery } from "../route.js";
@@ -27,7 +28,7 @@ export function Pairs({ title, pairs, none, flagged = [], onForget }) {
             ${onForget && html`<button class="quiet square" aria-label=${`Delete the tag ${key}`} title="Delete" onClick=${() => onForget(key)}><${Icon} name="close" /></button>`}
           </dd></div>`)}
       </dl>
-      ${found.length > shown.length && html`<button class="link" onClick=${() => setAll(true)}>Show all ${found.length.toLocaleString("en-US")}</button>`}`}
+      ${found.length > shown.length && html`<button class="link" onClick=${() => setAll(true)}>Show all ${grouped(found.length)}</button>`}`}
   `;
   return title ? html`<section class="card" aria-label=${title}>${body}</section>` : body;
 }

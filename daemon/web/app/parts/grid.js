@@ -3,14 +3,13 @@
 // Keys, when the table has the focus: j and k or the arrows move, Enter opens, x or Space chooses, Home and End go
 // to the ends. Columns are sorted by a click on their name, moved by dragging it, and sized at its edge.
 
-import { ATTRIBUTES, clause, field, isAttribute, isCurve, isMetric, isValue, shown, split, title } from "../columns.js";
-import { RowCurve } from "../charts/sparks.js";
-import { href } from "../route.js";
-import { choose, chosen, experiments, keepSetting, setting } from "../state.js";
-import { cls, html, useEffect, useRef, useSignal, useState } from "../ui.js";
+import { ATTRIBUTES, field, isAttribute, isMetric, title } from "../columns.js";
+import { keepSetting, setting } from "../settings.js";
+import { choose, chosen } from "../state.js";
+import { cls, html, idle, isNarrower, useEffect, useRef, useSignal, useState } from "../ui.js";
 import { Menu, MenuItem } from "./dialog.js";
+import { GridRow } from "./grid-row.js";
 import { Icon } from "./icons.js";
-import { Status, Time } from "./small.js";
 
 const ROW = 34;
 const HEAD = 36;
@@ -18,7 +17,7 @@ const HEAD = 36;
 const STEP = 40;
 /** Browsers make no element taller than some 17 million pixels; of a longer table a pixel of scrolling is more than one of rows. */
 const MOST_HEIGHT = 12_000_000;
-/** Rows drawn beyond what is seen, so that scrolling does not outrun drawing. */
+/** Rows drawn beyond what is seen, so that scrolling does not outrun drawing. The first rows are drawn without. */
 const MARGIN = 12;
 /** Columns that a click sorts from high to low at first, as it does metrics. */
 const MOST_FIRST = ["started", "duration"];
@@ -38,16 +37,24 @@ const widthOf = (column) => ATTRIBUTES[column]?.width ?? (isMetric(column) ? 116
 /** Whether what a column shows stands at its right. @param {string} column */
 const isEnd = (column) => isMetric(column) || (ATTRIBUTES[column]?.end ?? false);
 
+/** What decides how a row is drawn. @typedef {{ run: Row | undefined, top: number, active: boolean, rows: object, look: string }} RowState */
+/** @param {RowState} a @param {RowState} b */
+const isSame = (a, b) => a.run === b.run && a.top === b.top && a.active === b.active && a.rows === b.rows && a.look === b.look;
+
 /** @param {GridProps} props */
 export function Grid(props) {
   const { rows, columns, pinned } = props;
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
-  const view = useSignal({ top: 0, height: 600 });
+  // It is no higher than the window; how high it is is measured once it was drawn.
+  const view = useSignal({ top: 0, height: outerHeight || 900 });
+  const [margin, setMargin] = useState(0);
   const active = useSignal(0);
   /** What this browser was told last, of any table. */
   const [kept, setKept] = useState(() => setting("widths", /** @type {Record<string, number>} */ ({})));
   const [dragged, setDragged] = useState(/** @type {Record<string, number>} */ ({}));
   const last = useRef(/** @type {number | null} */ (null));
+  // Rows as they were drawn last: given the same element again, Preact does not look at a row.
+  const held = useRef(/** @type {Map<number, { row: RowState, drawn: any }>} */ (new Map()));
   rows.version.value;
   const total = rows.total.value ?? 0;
 
@@ -57,13 +64,17 @@ export function Grid(props) {
   // Where the view would be if all rows had their place, and how far from it they are drawn.
   const top = view.value.top * scale;
   const shift = top - view.value.top;
-  const first = Math.max(0, Math.floor(top / ROW) - MARGIN);
-  const until = Math.min(total, Math.ceil((top + view.value.height) / ROW) + MARGIN);
+  const first = Math.max(0, Math.floor(top / ROW) - margin);
+  const until = Math.min(total, Math.ceil((top + view.value.height) / ROW) + margin);
+  useEffect(() => void (total > 0 && idle().then(() => setMargin(MARGIN))), [total > 0]);
   useEffect(() => rows.want(first, Math.max(until, first + 1)), [rows, first, until]);
 
   useEffect(() => {
     const element = /** @type {HTMLDivElement} */ (box.current);
-    const measure = () => (view.value = { top: element.scrollTop, height: element.clientHeight });
+    const measure = () => {
+      const now = { top: element.scrollTop, height: element.clientHeight };
+      if (now.top !== view.peek().top || now.height !== view.peek().height) view.value = now;
+    };
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     element.addEventListener("scroll", measure, { passive: true });
@@ -79,7 +90,7 @@ export function Grid(props) {
 
   const ordered = [...columns.filter((c) => pinned.includes(c)), ...columns.filter((c) => !pinned.includes(c))];
   const all = ["name", ...ordered];
-  const name = innerWidth < 600 ? NAME_WIDTH_PHONE : NAME_WIDTH;
+  const name = isNarrower(600) ? NAME_WIDTH_PHONE : NAME_WIDTH;
   const width = (/** @type {string} */ column) => dragged[column] ?? props.widths[column] ?? kept[column] ?? (column === "name" ? name : widthOf(column));
   const fixed = 1 + pinned.filter((column) => columns.includes(column)).length;
   let left = 36;
@@ -141,12 +152,18 @@ export function Grid(props) {
   // The values of a row come in the order in which the search names the columns.
   const order = new Map(rows.query.columns?.map((column, at) => [column, at]));
   const valueAt = (/** @type {string} */ column) => order.get(column) ?? -1;
-  const drawn = [];
+  const does = useRef(/** @type {import("./grid-row.js").Does} */ ({})).current;
+  Object.assign(does, { onPick: pick, onActive: (/** @type {number} */ to) => (active.value = to), onFilter: props.onFilter, onOpen: props.onOpen });
+  const look = JSON.stringify([template, fixed, all]);
+  const before = held.current;
+  held.current = new Map();
   for (let index = first; index < until; index++) {
-    drawn.push(html`<${GridRow} key=${index} index=${index} top=${index * ROW - shift} run=${rows.row(index)} valueAt=${valueAt} places=${places} template=${template}
-      active=${active.value === index} onPick=${pick} onActive=${(/** @type {number} */ to) => (active.value = to)}
-      onFilter=${props.onFilter} onOpen=${props.onOpen} />`);
+    const row = { run: rows.row(index), top: index * ROW - shift, active: active.value === index, rows, look };
+    const same = before.get(index);
+    held.current.set(index, same && isSame(same.row, row) ? same
+      : { row, drawn: html`<${GridRow} key=${index} index=${index} top=${row.top} run=${row.run} valueAt=${valueAt} places=${places} template=${template} active=${row.active} does=${does} />` });
   }
+  const drawn = [...held.current.values()].map((one) => one.drawn);
   return html`
     <div class="grid" role="grid" aria-label="Runs" tabindex="0" ref=${box} onKeyDown=${onKeyDown} aria-rowcount=${total + 1}
       aria-multiselectable="true" aria-activedescendant=${total ? `row-${active.value}` : undefined}>
@@ -214,6 +231,15 @@ function Heading({ place, all, sort, width, pinned, onSort, onColumns, onPin, on
     onColumns(rest);
     event.preventDefault();
   };
+  const items = () => html`
+    ${sortable && html`<${MenuItem} onClick=${() => onSort(column, false)} icon="chevron">Sort from low to high<//>`}
+    ${sortable && html`<${MenuItem} onClick=${() => onSort(column, true)} icon="chevron">Sort from high to low<//>`}
+    ${at > 0 && html`<${MenuItem} onClick=${() => onColumns(all.with(at, all[at - 1]).with(at - 1, column))} icon="chevron">Move to the left<//>`}
+    ${at >= 0 && at < all.length - 1 && html`<${MenuItem} onClick=${() => onColumns(all.with(at, all[at + 1]).with(at + 1, column))} icon="chevron">Move to the right<//>`}
+    <${MenuItem} onClick=${() => onResize(column, width + STEP, true)} icon="zoom">Wider<//>
+    <${MenuItem} onClick=${() => onResize(column, width - STEP, true)} icon="zoom">Narrower<//>
+    ${!isName && html`<${MenuItem} onClick=${() => onPin(column)} icon="pin">${pinned ? "Let go of the left edge" : "Keep at the left edge"}<//>`}
+    ${!isName && html`<${MenuItem} onClick=${() => onColumns(all.filter((one) => one !== column))} icon="close">Hide<//>`}`;
   return html`
     <span role="columnheader" class=${cls("grid-heading", left !== null && "pinned", last && "edge", over && "over", isEnd(column) && "end")}
       style=${left === null ? {} : { left: `${left}px` }} aria-sort=${sorts ? (sorts.down ? "descending" : "ascending") : undefined}
@@ -223,74 +249,9 @@ function Heading({ place, all, sort, width, pinned, onSort, onColumns, onPin, on
         <bdi>${name}</bdi>${sorts && html`<span class="arrow" aria-hidden="true">${sorts.down ? "↓" : "↑"}</span>`}
       </button>
       <${Menu} label=${`Column ${name}`} face=${html`<${Icon} name="more" />`} class="quiet grid-more">
-        ${sortable && html`<${MenuItem} onClick=${() => onSort(column, false)} icon="chevron">Sort from low to high<//>`}
-        ${sortable && html`<${MenuItem} onClick=${() => onSort(column, true)} icon="chevron">Sort from high to low<//>`}
-        ${at > 0 && html`<${MenuItem} onClick=${() => onColumns(all.with(at, all[at - 1]).with(at - 1, column))} icon="chevron">Move to the left<//>`}
-        ${at >= 0 && at < all.length - 1 && html`<${MenuItem} onClick=${() => onColumns(all.with(at, all[at + 1]).with(at + 1, column))} icon="chevron">Move to the right<//>`}
-        <${MenuItem} onClick=${() => onResize(column, width + STEP, true)} icon="zoom">Wider<//>
-        <${MenuItem} onClick=${() => onResize(column, width - STEP, true)} icon="zoom">Narrower<//>
-        ${!isName && html`<${MenuItem} onClick=${() => onPin(column)} icon="pin">${pinned ? "Let go of the left edge" : "Keep at the left edge"}<//>`}
-        ${!isName && html`<${MenuItem} onClick=${() => onColumns(all.filter((one) => one !== column))} icon="close">Hide<//>`}
+        ${items}
       <//>
       <span class="grid-edge" onPointerDown=${grab}></span>
     </span>
   `;
 }
-
-/** @param {{ index: number, top: number, run: Row | undefined, valueAt: (column: string) => number, places: { column: string, left: number | null, last: boolean }[], template: string, active: boolean,
- *   onPick: (index: number, range: boolean) => void, onActive: (index: number) => void, onFilter: (clause: string) => void,
- *   onOpen: (run: Row) => void }} props */
-function GridRow({ index, top, run, valueAt, places, template, active, onPick, onActive, onFilter, onOpen }) {
-  const place = { transform: `translateY(${top}px)`, gridTemplateColumns: template };
-  if (!run) return html`<div class="grid-row waiting" role="row" aria-rowindex=${index + 2} style=${place}><span></span><span class="bone"></span></div>`;
-  const on = chosen.value.has(run.id);
-  return html`
-    <div id=${`row-${index}`} class=${cls("grid-row", on && "chosen", active && "active")} role="row" aria-rowindex=${index + 2} aria-selected=${on} style=${place}
-      onClick=${() => onActive(index)} onDblClick=${() => onOpen(run)}>
-      <span class="grid-check pinned" role="gridcell" style=${{ left: 0 }}>
-        <input type="checkbox" tabindex="-1" aria-label=${`Choose ${run.name}`} checked=${on} onClick=${(/** @type {MouseEvent} */ event) => onPick(index, event.shiftKey)} />
-      </span>
-      ${places.map(({ column, left, last }) => html`
-        <${Cell} key=${column} run=${run} column=${column} value=${run.values[valueAt(column)] ?? null} left=${left} last=${last} onFilter=${onFilter} />`)}
-    </div>
-  `;
-}
-
-/** @param {{ run: Row, column: string, value: import("../api.js").Cell, left: number | null, last: boolean, onFilter: (clause: string) => void }} props */
-function Cell({ run, column, value, left, last, onFilter }) {
-  const style = left === null ? {} : { left: `${left}px` };
-  const name = cls("grid-cell", left !== null && "pinned", last && "edge");
-  if (column === "name") {
-    return html`<span role="gridcell" class=${cls(name, "name")} style=${style}>
-      <a tabindex="-1" href=${href(["experiments", run.experiment, "runs", run.id])} title=${run.name}><bdi>${run.name || run.id.slice(0, 8)}</bdi></a>
-      ${run.conflicted && html`<span class="flag" title="A param was set to two values on devices that were apart"><${Icon} name="warn" /></span>`}
-    </span>`;
-  }
-  if (column === "status") {
-    return html`<span role="gridcell" class=${name} style=${style}><${Status} of=${run.status} /><${FilterBy} clause=${`attributes.status = '${run.status}'`} onFilter=${onFilter} /></span>`;
-  }
-  if (column === "experiment") {
-    const found = experiments.value?.find((one) => one.id === run.experiment);
-    return html`<span role="gridcell" class=${name} style=${style}><a tabindex="-1" href=${href(["experiments", run.experiment])}><bdi>${found?.name ?? run.experiment}</bdi></a></span>`;
-  }
-  if (column === "started") return html`<span role="gridcell" class=${name} style=${style}><${Time} ms=${run.start_ms} /></span>`;
-  if (column === "user") {
-    const by = run.user && clause(column, run.user);
-    return html`<span role="gridcell" class=${name} style=${style} title=${run.user}><bdi>${run.user}</bdi>${by && html`<${FilterBy} clause=${by} onFilter=${onFilter} />`}</span>`;
-  }
-  if (isAttribute(column) && !isValue(column)) {
-    const { text, end } = ATTRIBUTES[column];
-    return html`<span role="gridcell" class=${cls(name, end && "end")} style=${style}>${text(run)}</span>`;
-  }
-  if (isCurve(column)) return html`<span role="gridcell" class=${name} style=${style}><${RowCurve} run=${run} metric=${split(column)[1]} /></span>`;
-  const text = shown(column, value);
-  const by = clause(column, value);
-  return html`<span role="gridcell" class=${cls(name, isMetric(column) && "end")} style=${style} title=${isMetric(column) ? String(value ?? "") : text}>
-    <bdi>${text}</bdi>${by && split(column)[0] !== "metrics" && html`<${FilterBy} clause=${by} onFilter=${onFilter} />`}
-  </span>`;
-}
-
-/** @param {{ clause: string, onFilter: (clause: string) => void }} props */
-const FilterBy = ({ clause: by, onFilter }) => html`
-  <button class="grid-filter" tabindex="-1" aria-label=${`Only runs with ${by}`} title=${by} onClick=${(/** @type {Event} */ event) => (event.stopPropagation(), onFilter(by))}><${Icon} name="filter" /></button>
-`;

@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { and, clause, field, IN_ROWS, title } from "../columns.js";
-import { number, plural, toNumber } from "../format.js";
+import { grouped, number, plural, toNumber } from "../format.js";
 import { setQuery } from "../route.js";
 import { tell, tick } from "../state.js";
 import { html, useEffect, useState } from "../ui.js";
@@ -69,14 +69,14 @@ export function GroupTable({ rows, by, shown, filter }) {
         <tbody>${shownGroups.map((group) => html`
           <tr key=${String(group.value)}>
             <th scope="row"><button class="link" onClick=${() => only(group.value)}><bdi>${group.value === null ? "none" : String(group.value)}</bdi></button></th>
-            <td class="end">${group.runs.toLocaleString("en-US")}</td>
+            <td class="end">${grouped(group.runs)}</td>
             ${group.metrics.map((spread, at) => html`<td class="end" title=${spread ? `from ${number(spread.min)} to ${number(spread.max)}, ${plural(spread.count, "run")}` : ""}>
                 ${spread && html`<span class="strong">${number(spread.mean)}</span>${spread.deviation !== null && html` <span class="muted">± ${number(Number(toNumber(spread.deviation).toPrecision(3)))}</span>`}`}</td>
               <td class="spread-cell">${spread && html`<${SpreadBar} spread=${spread} low=${Math.min(...answer.groups.map((one) => toNumber(one.metrics[at]?.min ?? null)).filter(Number.isFinite))} high=${Math.max(...answer.groups.map((one) => toNumber(one.metrics[at]?.max ?? null)).filter(Number.isFinite))} />`}</td>`)}
             <td class="end muted"><${Time} ms=${group.latest_ms} /></td>
           </tr>`)}</tbody>
       </table>
-      ${answer.total > answer.groups.length && html`<p class="muted">the ${answer.groups.length} largest of ${answer.total.toLocaleString("en-US")} groups</p>`}
+      ${answer.total > answer.groups.length && html`<p class="muted">the ${answer.groups.length} largest of ${grouped(answer.total)} groups</p>`}
       ${means.length === 0 && html`<p class="muted">Choose metrics as columns to see how they are spread.</p>`}
     </div>
   `;

@@ -1,9 +1,8 @@
 // What the keys do.
 
-import { html, signal } from "../ui.js";
+import { helpOpen } from "../state.js";
+import { html } from "../ui.js";
 import { Dialog } from "./dialog.js";
-
-export const helpOpen = signal(false);
 
 const KEYS = /** @type {[string, [string, string][]][]} */ ([
   ["Everywhere", [

@@ -1,6 +1,7 @@
 // The login: asks for the home's token when the daemon wants it.
 
-import { keepToken, login } from "../api.js";
+import { login } from "../api.js";
+import { keepToken } from "../send.js";
 import { html, useState } from "../ui.js";
 import { Dialog } from "./dialog.js";
 import { Paste } from "./small.js";

@@ -2,15 +2,12 @@
 
 import { api } from "../api.js";
 import { go, href, route, target } from "../route.js";
-import { experiments, theme, workspaces } from "../state.js";
-import { cls, html, signal, useEffect, useState } from "../ui.js";
+import { experiments, helpOpen, paletteOpen, theme, workspaces } from "../state.js";
+import { cls, html, useEffect, useState } from "../ui.js";
 import { useFocusBack } from "./dialog.js";
-import { helpOpen } from "./help.js";
 import { newExperiment } from "./sidebar.js";
 import { views } from "./views.js";
 import { isShown, show } from "./workspaces.js";
-
-export const paletteOpen = signal(false);
 
 /** @typedef {{ name: string, kind: string, run: () => void }} Entry */
 const MOST = 12;

@@ -3,7 +3,7 @@
 // Invariant: however large the file, no more than MAX_BYTES of it are held.
 
 import { api } from "../api.js";
-import { bytes, plural } from "../format.js";
+import { bytes, grouped, plural } from "../format.js";
 import { html, useEffect, useState } from "../ui.js";
 import { Loading } from "./small.js";
 
@@ -73,7 +73,7 @@ export function Parquet({ of, path, size }) {
   if (fault) return html`<p class="muted">This parquet file cannot be shown: ${fault}. Download it to open it.</p>`;
   if (!seen) return html`<${Loading} />`;
   const columns = seen.names.length < seen.columns ? `the first ${seen.names.length} of ${plural(seen.columns, "column")}` : plural(seen.columns, "column");
-  const rows = seen.rows.length < seen.total ? `The first ${seen.rows.length.toLocaleString("en-US")} of ${plural(seen.total, "row")}` : plural(seen.total, "row");
+  const rows = seen.rows.length < seen.total ? `The first ${grouped(seen.rows.length)} of ${plural(seen.total, "row")}` : plural(seen.total, "row");
   return html`
     <p class="muted above">${rows}, ${columns}</p>
     <div class="table-box tall" tabindex="0" role="region" aria-label="Table"><table>

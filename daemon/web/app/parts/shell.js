@@ -1,14 +1,13 @@
 // What stands around every view: the bar at the top, messages, dialogs.
 
 import { href, route } from "../route.js";
-import { hush, online, peers, theme, toasts } from "../state.js";
+import { lazy } from "../lazy.js";
+import { helpOpen, hush, online, paletteOpen, peers, theme, toasts } from "../state.js";
 import { cls, html } from "../ui.js";
 import { plural } from "../format.js";
 import { Asked } from "./dialog.js";
-import { Help, helpOpen } from "./help.js";
 import { Icon, Logo } from "./icons.js";
 import { Login } from "./login.js";
-import { Palette, paletteOpen } from "./palette.js";
 import { Place } from "./workspaces.js";
 
 const VIEWS = /** @type {[string, string, string[]][]} */ ([
@@ -16,6 +15,9 @@ const VIEWS = /** @type {[string, string, string[]][]} */ ([
   ["Models", "#/models", ["models"]],
   ["Mesh", "#/mesh", ["mesh"]],
 ]);
+
+const Palette = lazy(() => import("./palette.js").then((module) => module.Palette), null);
+const Help = lazy(() => import("./help.js").then((module) => module.Help), null);
 
 const NEXT_THEME = /** @type {const} */ ({ system: "light", light: "dark", dark: "system" });
 

@@ -1,9 +1,11 @@
 // The experiments, at the side of the runs.
 
 import { api } from "../api.js";
+import { grouped } from "../format.js";
 import { go, href, route, target } from "../route.js";
-import { attempt, experiments, keepSetting, setting, tick } from "../state.js";
-import { cls, html, useState } from "../ui.js";
+import { keepSetting, setting } from "../settings.js";
+import { attempt, experiments, tick } from "../state.js";
+import { cls, html, isNarrower, useState } from "../ui.js";
 import { ask } from "./dialog.js";
 import { Icon } from "./icons.js";
 
@@ -19,7 +21,7 @@ export async function newExperiment() {
 
 export function Sidebar() {
   const [search, setSearch] = useState("");
-  const [narrow, setNarrow] = useState(() => setting("narrow", innerWidth < 760));
+  const [narrow, setNarrow] = useState(() => setting("narrow", isNarrower(760)));
   const { experiments: shown } = target(route.value);
   const all = experiments.value ?? [];
   const matches = all.filter((one) => one.name.toLowerCase().includes(search.toLowerCase()));
@@ -39,7 +41,7 @@ export function Sidebar() {
   };
   const link = (/** @type {import("../api.js").Experiment} */ one) => html`
     <li key=${one.id}><a class=${cls(one.lifecycle)} href=${href(["experiments", one.id])} aria-current=${shown.includes(one.id) ? "page" : undefined} title=${one.name}
-      onClick=${(/** @type {MouseEvent} */ event) => click(event, one.id)}><bdi>${one.name}</bdi><span class="count">${one.runs.toLocaleString("en-US")}</span></a></li>`;
+      onClick=${(/** @type {MouseEvent} */ event) => click(event, one.id)}><bdi>${one.name}</bdi><span class="count">${grouped(one.runs)}</span></a></li>`;
   if (narrow) {
     return html`<aside class="side narrow"><button class="quiet square" aria-label="Show the experiments" title="Show the experiments" onClick=${fold}><${Icon} name="menu" /></button></aside>`;
   }
@@ -52,7 +54,7 @@ export function Sidebar() {
       </header>
       ${all.length > 6 && html`<input class="search" type="search" aria-label="Find an experiment" placeholder="Find an experiment" value=${search} onInput=${(/** @type {any} */ event) => setSearch(event.target.value)} />`}
       <ul>
-        <li><a href=${href(["experiments"])} aria-current=${shown.length === 0 ? "page" : undefined}><span>All runs</span><span class="count">${total.toLocaleString("en-US")}</span></a></li>
+        <li><a href=${href(["experiments"])} aria-current=${shown.length === 0 ? "page" : undefined}><span>All runs</span><span class="count">${grouped(total)}</span></a></li>
         ${active.map(link)}
       </ul>
       ${deleted.length > 0 && html`<details><summary>Deleted</summary><ul>${deleted.map(link)}</ul></details>`}

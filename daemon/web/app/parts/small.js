@@ -9,8 +9,8 @@ import { Icon } from "./icons.js";
 /** @param {{ of: import("../api.js").RunStatus }} props */
 export const Status = ({ of }) => html`<span class=${`status ${of.toLowerCase()}`}><i></i>${of.toLowerCase()}</span>`;
 
-/** @param {{ ms: number }} props */
-export const Time = ({ ms }) => html`<time datetime=${new Date(ms).toISOString()} title=${moment(ms)}>${ago(ms, Math.max(clock.value, Date.now()))}</time>`;
+/** When something was. The exact time is written when it is pointed at. @param {{ ms: number }} props */
+export const Time = ({ ms }) => html`<time datetime=${new Date(ms).toISOString()} onPointerEnter=${(/** @type {any} */ event) => (event.currentTarget.title = moment(ms))}>${ago(ms, Math.max(clock.value, Date.now()))}</time>`;
 
 /** @param {string} text */
 export async function copy(text) {

@@ -1,0 +1,45 @@
+// Asks for what the first view shows while the modules of the page are still on their way.
+//
+// Invariant: it asks for nothing that the page would not ask for, in the same words, and shows nothing. If it is wrong about
+// the view, or an answer is bad, the page asks for itself, and only that time is lost.
+
+import { readAddress, target } from "./address.js";
+import { asked, columnsOf, columnsPath, PAGE, partOf, queryOf } from "./asked.js";
+import { askAhead, takeTokenFromLink } from "./send.js";
+
+/** The first rows of a table, in the columns that it will have. @param {import("./address.js").Route} at */
+async function firstRows(at) {
+  const ids = target(at).experiments;
+  const now = asked(at.query);
+  const known = Promise.all([askAhead(columnsPath(ids)), askAhead("peers")]);
+  let shown = columnsOf(ids, now, null, false);
+  if (!shown) {
+    const [columns, peers] = await known;
+    shown = columnsOf(ids, now, columns ?? null, peers?.length > 0);
+  }
+  if (shown) await askAhead("runs/table", partOf(queryOf(ids, now, shown), 0, PAGE, null));
+}
+
+/** Fetches the view that the address names, and asks for what it shows first. @param {import("./address.js").Route} at @returns {Promise<unknown>} */
+function firstView(at) {
+  const { run } = target(at);
+  if (run) return Promise.all([import("./pages/run.js"), askAhead(`runs/${encodeURIComponent(run)}`)]);
+  switch (at.path[0]) {
+    case undefined:
+    case "experiments":
+      return Promise.all([firstRows(at), at.query.get("view") === "charts" && import("./charts/run-charts.js")]);
+    case "compare":
+      return import("./pages/compare.js");
+    case "models":
+      return at.path[1] ? import("./pages/model.js") : import("./pages/models.js");
+    case "mesh":
+      return import("./pages/mesh.js");
+    default:
+      return Promise.resolve();
+  }
+}
+
+takeTokenFromLink();
+askAhead("experiments");
+/** Waits until all that was asked is answered, well or not. */
+export const answered = firstView(readAddress()).catch(() => {});
