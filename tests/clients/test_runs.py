@@ -159,6 +159,19 @@ def test_datasets_are_logged_once(client, experiment):
     assert client.search_runs([experiment], "dataset.name = 'missing'") == []
 
 
+def test_datasets_of_one_call_keep_their_order(client, run_id):
+    names = ["c", "a", "d", "b", "a"]
+    contexts = ["one", "two", "three", "four", "five"]
+    frame = pd.DataFrame({"x": [1.5, 2.5]})
+    with mlflow.start_run(run_id=run_id):
+        mlflow.log_inputs([mlflow.data.from_pandas(frame, name=name) for name in names], contexts, [None] * 5, None)
+        mlflow.log_input(mlflow.data.from_pandas(frame, name="0"), context="six")
+    inputs = client.get_run(run_id).inputs.dataset_inputs
+    read = [(item.dataset.name, item.tags[0].value) for item in inputs]
+    # Of two that are one, the first counts.
+    assert read == [("c", "one"), ("a", "two"), ("d", "three"), ("b", "four"), ("0", "six")]
+
+
 def test_the_statuses_are_mlflows(client, experiment):
     for status in RunStatus.all_status():
         run = client.create_run(experiment)

@@ -3,6 +3,8 @@
 //! Edits that are not sealed yet and documents read back whole go through the same functions, so
 //! that a row is the same whichever way it came to be.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Clock;
 use crate::document::{Container, DocumentEdit, DocumentState, Scalar};
 use crate::ids::{DocumentId, ExperimentId, RunId};
@@ -42,10 +44,22 @@ pub(crate) fn is_bookkeeping(container: Container, key: &str) -> bool {
     container == Container::Info && (key.ends_with("_ms") || noted.contains(&key))
 }
 
-/// Puts a dataset that a run read.
-pub(crate) fn put_dataset(edit: &mut DocumentEdit, dataset: &DatasetInput) {
+/// A dataset as the document of a run holds it.
+#[derive(Serialize, Deserialize)]
+struct HeldDataset {
+    /// How many datasets the run had when this one came. Devices that were apart may give one
+    /// position twice; earlier versions gave none.
+    #[serde(default)]
+    position: usize,
+    #[serde(flatten)]
+    dataset: DatasetInput,
+}
+
+/// Puts a dataset that a run read after as many others as its position says.
+pub(crate) fn put_dataset(edit: &mut DocumentEdit, position: usize, dataset: &DatasetInput) {
     let key = format!("{DATASET}{}/{}", dataset.digest, dataset.name);
-    let json = serde_json::to_string(dataset).expect("a dataset is plain data");
+    let held = HeldDataset { position, dataset: dataset.clone() };
+    let json = serde_json::to_string(&held).expect("a dataset is plain data");
     edit.set(Container::Inputs, &key, json.as_str());
 }
 
@@ -122,6 +136,7 @@ pub(crate) fn run_from(id: RunId, state: &DocumentState, metrics: Vec<Metric>) -
             set_run(&mut row, container, key, Some(&held.value));
         }
     }
+    row.datasets = datasets_from(state);
     row.description.clone_from(&state.description);
     let conflicted = state.params.iter().filter(|(_, held)| held.is_contested());
     row.conflicted_params = conflicted.map(|(key, _)| key.clone()).collect();
@@ -216,16 +231,38 @@ fn set_input(row: &mut RunRow, key: &str, value: Option<&Scalar>) {
         row.model_inputs.sort_unstable();
         return;
     }
-    let Some((digest, name)) = key.strip_prefix(DATASET).and_then(|rest| rest.split_once('/'))
-    else {
-        return;
-    };
-    row.datasets
-        .retain(|dataset| (dataset.digest.as_str(), dataset.name.as_str()) != (digest, name));
-    let json = value.and_then(Scalar::as_text);
-    let parsed = json.and_then(|json| serde_json::from_str::<DatasetInput>(json).ok());
-    row.datasets.extend(parsed.filter(|dataset| dataset.digest == digest && dataset.name == name));
-    row.datasets.sort_unstable_by(|a, b| (&a.name, &a.digest).cmp(&(&b.name, &b.digest)));
+    let Some((digest, name)) = dataset_key(key) else { return };
+    let is_it = |held: &DatasetInput| (held.digest.as_str(), held.name.as_str()) == (digest, name);
+    let place = row.datasets.iter().position(is_it);
+    match (place, held_dataset(key, value).map(|held| held.dataset)) {
+        (Some(at), Some(dataset)) => row.datasets[at] = dataset,
+        (Some(at), None) => drop(row.datasets.remove(at)),
+        // An edit's dataset comes after all that the row has, as its position says.
+        (None, dataset) => row.datasets.extend(dataset),
+    }
+}
+
+/// The digest and the name in the key of a dataset.
+fn dataset_key(key: &str) -> Option<(&str, &str)> {
+    key.strip_prefix(DATASET)?.split_once('/')
+}
+
+fn held_dataset(key: &str, value: Option<&Scalar>) -> Option<HeldDataset> {
+    let held: HeldDataset = serde_json::from_str(value?.as_text()?).ok()?;
+    let named = (held.dataset.digest.as_str(), held.dataset.name.as_str());
+    (dataset_key(key)? == named).then_some(held)
+}
+
+/// The datasets of a run in the order in which they came.
+fn datasets_from(state: &DocumentState) -> Vec<DatasetInput> {
+    let inputs = state.map(Container::Inputs).iter();
+    let mut held: Vec<_> =
+        inputs.filter_map(|(key, held)| held_dataset(key, Some(&held.value))).collect();
+    held.sort_unstable_by(|HeldDataset { position, dataset }, other| {
+        let of_other = (&other.position, &other.dataset.name, &other.dataset.digest);
+        (position, &dataset.name, &dataset.digest).cmp(&of_other)
+    });
+    held.into_iter().map(|held| held.dataset).collect()
 }
 
 fn lifecycle(word: &str) -> Lifecycle {

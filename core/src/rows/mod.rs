@@ -221,7 +221,7 @@ pub struct RunRow {
     pub tags: Vec<KeyValue>,
     /// The latest point of each series, sorted by key and context.
     pub metrics: Vec<Metric>,
-    /// Datasets read, sorted by (name, digest).
+    /// Datasets read, in the order in which they came.
     pub datasets: Vec<DatasetInput>,
     /// Logged models read, sorted.
     pub model_inputs: Vec<ModelInput>,

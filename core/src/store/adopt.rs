@@ -124,8 +124,8 @@ fn run_edit(row: &RunRow, experiment: Option<DocumentId>) -> Edit {
     }
     set_all(&mut edit, Container::Params, &row.params);
     set_all(&mut edit, Container::Tags, &row.tags);
-    for dataset in &row.datasets {
-        fields::put_dataset(&mut edit, dataset);
+    for (position, dataset) in row.datasets.iter().enumerate() {
+        fields::put_dataset(&mut edit, position, dataset);
     }
     for model in &row.model_inputs {
         fields::put_model_input(&mut edit, model);

@@ -8,6 +8,7 @@ mod conflicts;
 mod cuts;
 mod evaluation;
 mod forks;
+mod inputs;
 mod logged_models;
 mod models;
 mod newer;

@@ -8,6 +8,8 @@ mod logged_models;
 mod models;
 mod traces;
 
+use std::collections::HashSet;
+
 use super::StoreError;
 use super::batch::Batch;
 use crate::action::{
@@ -372,10 +374,13 @@ fn log_inputs(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let mut edit = DocumentEdit::default();
+    let identity = |dataset: &DatasetInput| (dataset.name.clone(), dataset.digest.clone());
+    let mut held: HashSet<_> = row.datasets.iter().map(identity).collect();
     for dataset in datasets {
-        let identity = (&dataset.name, &dataset.digest);
-        if !row.datasets.iter().any(|held| (&held.name, &held.digest) == identity) {
-            fields::put_dataset(&mut edit, dataset);
+        let position = held.len();
+        // Of two that are one, the first counts.
+        if held.insert(identity(dataset)) {
+            fields::put_dataset(&mut edit, position, dataset);
         }
     }
     for model in models {
