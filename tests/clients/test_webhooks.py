@@ -53,7 +53,11 @@ class Receiver:
         parts = (headers["X-MLflow-Delivery-Id"], headers["X-MLflow-Timestamp"], body)
         assert headers["X-MLflow-Signature"] == _generate_hmac_signature(SECRET, *parts)
         assert headers["Content-Type"] == "application/json"
-        return json.loads(body)
+        event = json.loads(body)
+        # As MLflow orders it, so that what a receiver shows of it says first what it is about.
+        assert list(event) == ["entity", "action", "timestamp", "data"]
+        assert next(iter(event["data"])) == "name"
+        return event
 
 
 @pytest.fixture
@@ -103,6 +107,7 @@ def test_what_is_done_in_the_registry_is_told(ann, receiver):
     told = {f"{event['entity']}.{event['action']}": event["data"] for event in told}
     assert set(told) == set(names)
     assert told["registered_model.created"] == {"name": "fraud", "tags": {"team": "risk"}, "description": "finds fraud"}
+    assert list(told["model_version.created"]) == ["name", "version", "source", "run_id", "tags", "description"]
     assert (told["model_version.created"]["version"], told["model_version.created"]["source"]) == ("1", "s3://bucket/model")
     assert told["model_version_tag.set"] == {"name": "fraud", "version": "1", "key": "checked", "value": "yes"}
     assert told["model_version_alias.deleted"] == {"name": "fraud", "alias": "champion"}

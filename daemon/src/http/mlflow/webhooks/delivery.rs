@@ -11,11 +11,11 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use ring::hmac;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::event::Event;
+use super::event::{Event, Payload};
 use super::store::Webhook;
 use super::target::{self, Resolver, TargetError};
 use crate::config::WebhookPolicy;
@@ -42,7 +42,16 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Delivery {
     pub(crate) webhook: Webhook,
     pub(crate) event: Event,
-    pub(crate) data: Value,
+    pub(crate) data: Payload,
+}
+
+/// What a receiver reads.
+#[derive(Serialize)]
+struct Body<'a> {
+    entity: &'static str,
+    action: &'static str,
+    timestamp: String,
+    data: &'a Payload,
 }
 
 /// Why something was not delivered.
@@ -81,13 +90,9 @@ impl Sender {
         let url = target::parse(&delivery.webhook.url, self.policy)?;
         let (entity, action) = delivery.event.words();
         let now = jiff::Timestamp::now();
-        let body = json!({
-            "entity": entity,
-            "action": action,
-            "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
-            "data": delivery.data,
-        })
-        .to_string();
+        let timestamp = now.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+        let body = Body { entity, action, timestamp, data: &delivery.data };
+        let body = serde_json::to_string(&body).expect("an event is plain data");
         let id = uuid(rand::random());
         let timestamp = now.as_second().to_string();
         let mut request = self

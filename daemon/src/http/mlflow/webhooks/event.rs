@@ -1,7 +1,31 @@
 //! What webhooks can be told of, and an example of each for testing them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
+
+/// A field of a payload.
+pub(super) type Field = (&'static str, Value);
+
+/// A field that is a text.
+pub(super) fn text(name: &'static str, value: &str) -> Field {
+    (name, value.into())
+}
+
+/// What a webhook is told of an event: its fields in MLflow's order, for people read them too.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload(Vec<Field>);
+
+impl<const N: usize> From<[Field; N]> for Payload {
+    fn from(fields: [Field; N]) -> Self {
+        Self(fields.into())
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
 
 /// Something that webhooks can be told of. In a home's file each is written as `entity.action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,49 +104,44 @@ impl Event {
     }
 
     /// What a test of a webhook sends.
-    pub(crate) fn example(self) -> Value {
+    pub(crate) fn example(self) -> Payload {
         let is_prompt = self.words().0.starts_with("prompt");
-        let kind = if is_prompt { "prompt" } else { "model" };
-        let name = format!("example_{kind}");
-        let tags = json!({ "example_key": "example_value" });
+        let name = text("name", if is_prompt { "example_prompt" } else { "example_model" });
+        let (version, alias) = (text("version", "1"), text("alias", "example_alias"));
+        let (key, value) = (text("key", "example_key"), text("value", "example_value"));
+        let tags = ("tags", json!({ "example_key": "example_value" }));
+        let description = |of: &str| text("description", &format!("An example {of}"));
         match self {
-            Self::ModelCreated => json!({
-                "name": name, "tags": tags, "description": "An example registered model",
-            }),
-            Self::PromptCreated => json!({
-                "name": name, "tags": tags, "description": "An example prompt",
-            }),
-            Self::VersionCreated => json!({
-                "name": name, "version": "1", "source": "models:/123",
-                "run_id": "abcd1234abcd5678", "tags": tags,
-                "description": "An example model version",
-            }),
-            Self::PromptVersionCreated => json!({
-                "name": name, "version": "1", "template": "Hello {{name}}!", "tags": tags,
-                "description": "An example prompt version",
-            }),
-            Self::VersionTagSet | Self::PromptVersionTagSet => json!({
-                "name": name, "version": "1", "key": "example_key", "value": "example_value",
-            }),
-            Self::VersionTagDeleted | Self::PromptVersionTagDeleted => {
-                json!({ "name": name, "version": "1", "key": "example_key" })
+            Self::ModelCreated => [name, tags, description("registered model")].into(),
+            Self::PromptCreated => [name, tags, description("prompt")].into(),
+            Self::VersionCreated => {
+                let (source, run_id) = ("models:/123", "abcd1234abcd5678");
+                let (source, run_id) = (text("source", source), text("run_id", run_id));
+                [name, version, source, run_id, tags, description("model version")].into()
             }
-            Self::PromptTagSet => {
-                json!({ "name": name, "key": "example_key", "value": "example_value" })
+            Self::PromptVersionCreated => {
+                let template = text("template", "Hello {{name}}!");
+                [name, version, template, tags, description("prompt version")].into()
             }
-            Self::PromptTagDeleted => json!({ "name": name, "key": "example_key" }),
-            Self::VersionAliasCreated | Self::PromptAliasCreated => {
-                json!({ "name": name, "alias": "example_alias", "version": "1" })
-            }
-            Self::VersionAliasDeleted | Self::PromptAliasDeleted => {
-                json!({ "name": name, "alias": "example_alias" })
-            }
-            Self::BudgetExceeded => json!({
-                "budget_policy_id": "bp-abc123", "budget_unit": "USD", "budget_amount": 100.0,
-                "current_spend": 105.5, "duration_unit": "MONTHS", "duration_value": 1,
-                "target_scope": "ENDPOINT", "workspace": "default", "target_value": "ep-abc123",
-                "window_start": 1_704_067_200_000_i64,
-            }),
+            Self::VersionTagSet | Self::PromptVersionTagSet => [name, version, key, value].into(),
+            Self::VersionTagDeleted | Self::PromptVersionTagDeleted => [name, version, key].into(),
+            Self::PromptTagSet => [name, key, value].into(),
+            Self::PromptTagDeleted => [name, key].into(),
+            Self::VersionAliasCreated | Self::PromptAliasCreated => [name, alias, version].into(),
+            Self::VersionAliasDeleted | Self::PromptAliasDeleted => [name, alias].into(),
+            Self::BudgetExceeded => [
+                text("budget_policy_id", "bp-abc123"),
+                text("budget_unit", "USD"),
+                ("budget_amount", json!(100.0)),
+                ("current_spend", json!(105.5)),
+                text("duration_unit", "MONTHS"),
+                ("duration_value", json!(1)),
+                text("target_scope", "ENDPOINT"),
+                text("workspace", "default"),
+                text("target_value", "ep-abc123"),
+                ("window_start", json!(1_704_067_200_000_i64)),
+            ]
+            .into(),
         }
     }
 }
@@ -153,7 +172,9 @@ mod tests {
             assert_eq!(Event::try_from(String::from(event)), Ok(event));
             let (entity, action) = event.words();
             assert_eq!(Event::of(&entity.to_uppercase(), &action.to_uppercase()), Ok(event));
-            assert!(event.example().is_object());
+            let example = serde_json::to_string(&event.example()).expect("it is plain data");
+            let first = if event == Event::BudgetExceeded { "budget_policy_id" } else { "name" };
+            assert!(example.starts_with(&format!("{{\"{first}\":")), "{example}");
         }
         assert_eq!(Event::of("model_version_tag", "created"), Err(vec!["deleted", "set"]));
         assert_eq!(Event::of("nope", "created"), Err(Vec::new()));

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::delivery::{Delivery, Queue, Sender, uuid};
-use super::event::Event;
+use super::event::{Event, Payload};
 use crate::config::WebhookPolicy;
 use crate::home::{Home, HomeError};
 
@@ -157,7 +157,7 @@ impl Webhooks {
     }
 
     /// Tells those that want to know of an event.
-    pub(crate) fn announce(&self, event: Event, data: &serde_json::Value) {
+    pub(crate) fn announce(&self, event: Event, data: &Payload) {
         let held = self.held();
         let wanted = held.iter();
         let wanted = wanted.filter(|webhook| webhook.active && webhook.events.contains(&event));
@@ -201,10 +201,10 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
+    use super::super::event::text;
     use super::*;
 
     fn named(name: &str, url: &str, events: Vec<Event>) -> WebhookChange {
@@ -231,8 +231,8 @@ mod tests {
         let change = WebhookChange { active: Some(false), ..WebhookChange::default() };
         webhooks.update(&home, &silent.id, change).expect("kept").expect("there");
         create("told", vec![Event::ModelCreated, Event::PromptCreated]);
-        webhooks.announce(Event::VersionCreated, &json!({}));
-        webhooks.announce(Event::ModelCreated, &json!({ "name": "fraud" }));
+        webhooks.announce(Event::VersionCreated, &Payload::from([]));
+        webhooks.announce(Event::ModelCreated, &Payload::from([text("name", "fraud")]));
         let (mut stream, _) = receiver.accept().await.expect("a delivery");
         let mut request = Vec::new();
         while !String::from_utf8_lossy(&request).ends_with('}') {
@@ -247,7 +247,7 @@ mod tests {
         );
         // One was told; stopping waits for no other.
         webhooks.stop().await;
-        webhooks.announce(Event::ModelCreated, &json!({}));
+        webhooks.announce(Event::ModelCreated, &Payload::from([]));
         drop(receiver);
         let again = Webhooks::open(&home, WebhookPolicy::Any).expect("three");
         assert_eq!(again.all(), webhooks.all());
