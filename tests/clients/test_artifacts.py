@@ -174,6 +174,28 @@ def test_a_download_can_be_resumed(client, wire, run, rng):
     assert part("bytes=200000-").status == 416
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("notes.txt", "text/plain"),
+        ("data.json", "text/plain"),
+        ("MLmodel", "text/plain"),
+        ("mlproject", "text/plain"),
+        ("plot.png", "image/png"),
+        ("paper.pdf", "application/pdf"),
+        ("model.pkl", "application/octet-stream"),
+    ],
+)
+def test_a_download_has_the_type_of_its_name(client, wire, run, name, expected):
+    path = proxy_path(client, run, name)
+    assert wire.send("PUT", path, b"x").status == 200
+    for place in (path, f"/get-artifact?run_id={run}&path={name}"):
+        # Whatever the client would rather have.
+        answer = wire.send("GET", place, headers={"Accept": "text/html"})
+        assert (answer.status, answer.headers["Content-Type"]) == (200, expected), place
+        assert answer.headers["Content-Disposition"] == f"attachment; filename={name}"
+
+
 def test_a_large_artifact_goes_through_in_pieces(client, run, tmp_path):
     # 64 MiB that do not compress; a server that held them in memory would show in its size, which
     # the benchmark prints.

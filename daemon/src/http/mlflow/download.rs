@@ -124,9 +124,10 @@ fn requested(range: &HeaderValue, size: u64) -> Requested {
     if part.start < part.end { Requested::Part(part) } else { Requested::Nothing }
 }
 
-/// The type by the name's ending; what is text to people is text to a browser.
+/// The type by the name's ending; what is text to people is text to a browser. Without a charset, as
+/// MLflow says it: there are clients that compare the type.
 fn content_type(name: &str) -> &'static str {
-    const TEXTS: [&str; 26] = [
+    const TEXTS: [&str; 27] = [
         "txt",
         "log",
         "err",
@@ -153,10 +154,11 @@ fn content_type(name: &str) -> &'static str {
         "ipynb",
         "MLmodel",
         "MLproject",
+        "mlproject",
     ];
     let ending = name.rsplit('.').next().unwrap_or_default();
     if TEXTS.contains(&ending) {
-        return "text/plain; charset=utf-8";
+        return "text/plain";
     }
     mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream")
 }
@@ -254,8 +256,9 @@ mod tests {
 
     #[test]
     fn what_people_read_is_plain_text() {
-        assert_eq!(content_type("a.json"), "text/plain; charset=utf-8");
-        assert_eq!(content_type("MLmodel"), "text/plain; charset=utf-8");
+        for name in ["a.json", "MLmodel", "MLproject", "mlproject"] {
+            assert_eq!(content_type(name), "text/plain", "{name}");
+        }
         assert_eq!(content_type("plot.png"), "image/png");
         assert_eq!(content_type("page.html"), "text/html");
         assert_eq!(content_type("weights.unknown"), "application/octet-stream");
