@@ -11,9 +11,11 @@ import json
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
+from devices import free_port
 from servers import Forks, Runmesh
 
 # The modules whose fixture `store` is a SQL store, and what it stores.
@@ -21,6 +23,12 @@ STORES = {
     "tests.store.tracking.conftest": "tracking",
     "tests.store.tracking.sqlalchemy_store.test_sqlalchemy_store": "tracking",
     "tests.store.model_registry.test_sqlalchemy_store": "model_registry",
+}
+
+# The modules that start `mlflow server` by a function of their own, and the flags of the daemon in its place.
+LAUNCHERS = {
+    "tests.tracking.test_mlflow_artifacts": ("_launch_server", []),
+    "tests.webhooks.test_e2e": ("_run_mlflow_server", ["--webhooks", "any"]),
 }
 
 
@@ -77,10 +85,10 @@ class Judge:
         return self.url
 
     @contextlib.contextmanager
-    def new_server(self):
+    def new_server(self, *flags: str, port: int | None = None):
         home = Path(tempfile.mkdtemp(prefix="judge-"))
         try:
-            with self.servers.start(home) as url:
+            with self.servers.start(home, *flags, port=port or free_port()) as url:
                 yield url
         finally:
             shutil.rmtree(home, ignore_errors=True)
@@ -91,6 +99,22 @@ class Judge:
 
         mlflow.set_tracking_uri(None)
         with self.new_server() as url:
+            yield url
+
+    def pytest_collection_modifyitems(self, items):
+        """Puts the daemon in the place of a `mlflow server` that a module starts; MLflow's is left to the module."""
+        if isinstance(self.servers, Forks):
+            return
+        for module in {item.module for item in items}:
+            if launcher := LAUNCHERS.get(module.__name__):
+                name, flags = launcher
+                setattr(module, name, partial(self.launched, flags))
+
+    @contextlib.contextmanager
+    def launched(self, flags, *arguments):
+        """A server on the port that is among the arguments, if one is."""
+        port = next((argument for argument in arguments if isinstance(argument, int)), None)
+        with self.new_server(*flags, port=port) as url:
             yield url
 
     @pytest.hookimpl(wrapper=True)

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devices import Device, answers, free_port, until
+from devices import Device, answers, until
 
 
 class Runmesh:
     @contextlib.contextmanager
-    def start(self, home: Path):
-        device = Device(home / "home", "judged").up()
+    def start(self, home: Path, *flags: str, port: int):
+        device = Device(home / "home", "judged")
+        device.port, device.url = port, f"http://127.0.0.1:{port}"
+        device.up(*flags)
         try:
             yield device.url
         finally:
@@ -33,8 +35,7 @@ class Forks:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @contextlib.contextmanager
-    def start(self, home: Path):
-        port = free_port()
+    def start(self, home: Path, *, port: int):
         self.process.stdin.write(f"{port} {home}\n")
         self.process.stdin.flush()
         pid = int(self.process.stdout.readline())
