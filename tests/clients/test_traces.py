@@ -341,6 +341,21 @@ def test_spans_that_exporters_send_become_a_trace(client, server, experiment):
     assert [one.info.trace_id for one in found] == [read.info.trace_id]
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("generation", "LLM"), ("tool", "TOOL"), ("span", "UNKNOWN")])
+def test_what_langfuse_says_of_a_span_is_read(client, server, experiment, kind, expected):
+    trace = bytes(range(3, 19))
+    request = export_request(trace, (b"\x01" * 8, b"", "checkout"))
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    del span.attributes[:]
+    given = {"type": kind, "input": '{"args": [2, 3]}', "output": "5"}
+    span.attributes.extend(
+        attribute(f"langfuse.observation.{name}", string_value=value) for name, value in given.items()
+    )
+    assert send(server, experiment, request.SerializeToString()).status_code == 200
+    [read] = mlflow.get_trace("tr-" + trace.hex()).data.spans
+    assert (read.span_type, read.inputs, read.outputs) == (expected, {"args": [2, 3]}, 5)
+
+
 def test_spans_that_come_late_and_twice_are_one_trace(client, server, experiment):
     trace = bytes(range(1, 17))
     root = export_request(trace, (b"\x01" * 8, b"", "checkout"))

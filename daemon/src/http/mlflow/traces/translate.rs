@@ -1,21 +1,34 @@
 //! What other instrumentations say in words of their own, said in MLflow's.
 //!
-//! OpenTelemetry's conventions for generative AI, OpenInference and Traceloop are understood: the kind
-//! of a step, the model, the tokens it took, what went in and what came out.
+//! OpenTelemetry's conventions for generative AI, OpenInference, Traceloop and Langfuse are understood:
+//! the kind of a step, the model, the tokens it took, what went in and what came out.
 
 use runmesh_core::trace::{Attribute, Span, Value};
 
 use super::names::{INPUTS, MODEL, MODEL_PROVIDER, OUTPUTS, SPAN_TYPE, TOKEN_FIGURES, USAGE};
 use super::spans::{set, text_of};
 
-const KIND_NAMES: [&str; 3] =
-    ["openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind"];
+const KIND_NAMES: [&str; 4] = [
+    "openinference.span.kind",
+    "gen_ai.operation.name",
+    "traceloop.span.kind",
+    "langfuse.observation.type",
+];
 const MODEL_NAMES: [&str; 4] =
     ["gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name"];
 const PROVIDER_NAMES: [&str; 3] = ["gen_ai.provider.name", "gen_ai.system", "llm.provider"];
-const INPUT_NAMES: [&str; 3] = ["gen_ai.input.messages", "input.value", "traceloop.entity.input"];
-const OUTPUT_NAMES: [&str; 3] =
-    ["gen_ai.output.messages", "output.value", "traceloop.entity.output"];
+const INPUT_NAMES: [&str; 4] = [
+    "gen_ai.input.messages",
+    "input.value",
+    "traceloop.entity.input",
+    "langfuse.observation.input",
+];
+const OUTPUT_NAMES: [&str; 4] = [
+    "gen_ai.output.messages",
+    "output.value",
+    "traceloop.entity.output",
+    "langfuse.observation.output",
+];
 /// Names of the tokens read, written and of both, by instrumentation.
 const TOKEN_NAMES: [[&str; 3]; 3] = [
     ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.total_tokens"],
@@ -71,7 +84,7 @@ fn usage(span: &Span, names: &[&str; 3]) -> Option<Vec<Attribute>> {
 fn kind_of(value: &Value) -> Option<&'static str> {
     Some(match value.as_text()?.to_ascii_lowercase().as_str() {
         "chat" | "create_agent_message" => "CHAT_MODEL",
-        "llm" | "text_completion" | "generate_content" | "generate_text" => "LLM",
+        "llm" | "text_completion" | "generate_content" | "generate_text" | "generation" => "LLM",
         "embedding" | "embeddings" => "EMBEDDING",
         "tool" | "execute_tool" => "TOOL",
         "agent" | "invoke_agent" | "create_agent" => "AGENT",
@@ -82,6 +95,7 @@ fn kind_of(value: &Value) -> Option<&'static str> {
         "evaluator" => "EVALUATOR",
         "workflow" => "WORKFLOW",
         "task" => "TASK",
+        "span" => "UNKNOWN",
         _ => return None,
     })
 }
