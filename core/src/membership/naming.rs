@@ -32,9 +32,7 @@ impl<'a> Seen<'a> {
     pub fn named_by(&self, author: &DeviceId, kind: &ActKind) -> Vec<ActId> {
         let decides = Decides::of(&self.graph, author, kind);
         let placed = self.graph.placed().map(|at| self.graph.act(at));
-        let decisive = placed
-            .filter(|earlier| std::env::var("NOFIX").is_err() && decides.on(earlier))
-            .map(|earlier| earlier.id);
+        let decisive = placed.filter(|earlier| decides.on(earlier)).map(|earlier| earlier.id);
         let ids: BTreeSet<ActId> = self.heads.iter().copied().chain(decisive).collect();
         ids.into_iter().collect()
     }

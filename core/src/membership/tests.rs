@@ -570,7 +570,7 @@ fn outcome(membership: &Membership) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("CASES").map_or(100, |n| n.parse().unwrap())))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn the_order_of_arrival_does_not_matter(
