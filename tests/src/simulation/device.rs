@@ -102,24 +102,39 @@ impl Device {
 
     /// Opens the store, or makes it at the first start.
     pub(super) fn start(&mut self, now: UnixMillis) -> Result<(), Failed> {
-        self.starts += 1;
-        let nonce = [self.starts; 16];
-        let salts = [self.starts; 32];
-        let start = Start { key: self.key.clone(), nonce, salts, threads: 1 };
-        let files = |device: &Self| Files {
-            database: device.database.clone(),
-            edit_log: device.log.clone(),
-            cache_bytes: 1 << 20,
-        };
-        if let Ok(store) = Store::open(files(self), start.clone()) {
-            self.store = Some(store);
-            return Ok(());
+        let mut opened = self.open();
+        if opened.is_err() && !self.acknowledged.is_empty() {
+            // The disk may have been told to fail meanwhile: then it opens with one that works.
+            self.lose_power();
+            opened = self.open();
         }
-        // As a daemon does with a home whose first start was cut short.
-        (self.database, self.log) = (Disk::new(), Disk::new());
-        assert!(self.acknowledged.is_empty(), "device {} lost its store", self.number);
-        self.store = Some(Store::create(files(self), start, self.birth.clone(), now)?);
+        self.store = Some(match opened {
+            Ok(store) => store,
+            // As a daemon does with a home whose first start was cut short.
+            Err(error) => {
+                let lost = !self.acknowledged.is_empty();
+                assert!(!lost, "device {} lost its store: {error:?}", self.number);
+                (self.database, self.log) = (Disk::new(), Disk::new());
+                Store::create(self.files(), self.start_with(), self.birth.clone(), now)?
+            }
+        });
         Ok(())
+    }
+
+    fn open(&mut self) -> Result<Store, StoreError> {
+        self.starts += 1;
+        Store::open(self.files(), self.start_with())
+    }
+
+    fn files(&self) -> Files<Disk, Disk> {
+        let (database, edit_log) = (self.database.clone(), self.log.clone());
+        Files { database, edit_log, cache_bytes: 1 << 20 }
+    }
+
+    /// What is new at each start.
+    fn start_with(&self) -> Start {
+        let (nonce, salts) = ([self.starts; 16], [self.starts; 32]);
+        Start { key: self.key.clone(), nonce, salts, threads: 1 }
     }
 
     pub(super) fn lose_power(&mut self) {

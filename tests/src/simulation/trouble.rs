@@ -50,6 +50,10 @@ impl Simulation {
         let held = self.devices[0].snapshot();
         self.devices[device].acknowledged.retain(|write| write.is_held(&held));
         self.restricted = Some(device);
+        if let Some(rewound) = self.rewound {
+            // What was put back may get what it wrote since from this device alone, and does not any more.
+            self.forget_what_nobody_holds(rewound);
+        }
         self.tally.restricted += 1;
         self.touched.insert(0);
         let (now, id) = (self.time_at(0), self.devices[device].id());
@@ -81,6 +85,11 @@ impl Simulation {
         self.rewound = Some(device);
         self.tally.rewound += 1;
         self.start(device);
+        self.forget_what_nobody_holds(device);
+    }
+
+    /// Gives up what a device's clients were told is written and no device that is up and honest holds.
+    fn forget_what_nobody_holds(&mut self, device: usize) {
         let mut written = std::mem::take(&mut self.devices[device].acknowledged);
         let up = self.honest().filter(|held| held.is_up());
         let snapshots: Vec<_> = up.map(|held| held.snapshot()).collect();
