@@ -353,7 +353,7 @@ def test_what_langfuse_says_of_a_span_is_read(client, server, experiment, kind, 
     )
     assert send(server, experiment, request.SerializeToString()).status_code == 200
     [read] = mlflow.get_trace("tr-" + trace.hex()).data.spans
-    assert (read.span_type, read.inputs, read.outputs) == (expected, {"args": [2, 3]}, 5)
+    assert (read.span_type, read.inputs, read.outputs) == (expected, {"args": [2, 3]}, "5")
 
 
 def test_spans_that_come_late_and_twice_are_one_trace(client, server, experiment):

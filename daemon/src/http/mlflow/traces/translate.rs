@@ -7,13 +7,11 @@ use runmesh_core::trace::{Attribute, Span, Value};
 
 use super::names::{INPUTS, MODEL, MODEL_PROVIDER, OUTPUTS, SPAN_TYPE, TOKEN_FIGURES, USAGE};
 use super::spans::{set, text_of};
+use super::value::from_json;
 
-const KIND_NAMES: [&str; 4] = [
-    "openinference.span.kind",
-    "gen_ai.operation.name",
-    "traceloop.span.kind",
-    "langfuse.observation.type",
-];
+const LANGFUSE_KIND: &str = "langfuse.observation.type";
+const KIND_NAMES: [&str; 4] =
+    ["openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", LANGFUSE_KIND];
 const MODEL_NAMES: [&str; 4] =
     ["gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name"];
 const PROVIDER_NAMES: [&str; 3] = ["gen_ai.provider.name", "gen_ai.system", "llm.provider"];
@@ -53,6 +51,8 @@ pub(super) fn complete(span: &mut Span) {
         if span.attribute(name).is_none()
             && let Some(value) = first(span, others)
         {
+            let is_langfuse = span.attribute(LANGFUSE_KIND).is_some();
+            let value = if is_langfuse { unpacked(value) } else { value };
             set(&mut span.attributes, name, value);
         }
     }
@@ -60,6 +60,15 @@ pub(super) fn complete(span: &mut Span) {
         && let Some(usage) = TOKEN_NAMES.iter().find_map(|names| usage(span, names))
     {
         set(&mut span.attributes, USAGE, Value::Map(usage));
+    }
+}
+
+/// What a text that is an object or a list in JSON holds: Langfuse's SDK writes what goes in and out so.
+fn unpacked(value: Value) -> Value {
+    let Value::Text(text) = &value else { return value };
+    match serde_json::from_str(text) {
+        Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => from_json(&json),
+        _ => value,
     }
 }
 
