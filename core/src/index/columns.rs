@@ -70,7 +70,7 @@ pub(super) struct Columns<'txn> {
     loose: Table<'txn, u32, &'static [u8]>,
     /// Runs whose rows were put, and that are not noted as loose yet.
     put: BTreeSet<u32>,
-    /// Runs whose rows were taken out.
+    /// Blocks that say something of runs whose rows were taken out.
     gone: BTreeSet<u32>,
     fold_at: Limits,
 }
@@ -104,8 +104,7 @@ impl<'txn> Columns<'txn> {
 
     /// Notes that a run's row was taken out.
     pub(super) fn forget(&mut self, run: u32) {
-        self.put.remove(&run);
-        self.gone.insert(run);
+        self.gone.insert(run / SPAN);
     }
 
     /// Makes the columns tell of the rows that were put, and nothing of those that were taken out.
@@ -114,9 +113,7 @@ impl<'txn> Columns<'txn> {
         rows: &impl ReadableTable<u32, &'static [u8]>,
         mut key_number: impl FnMut(&str) -> Result<u32, StoreError>,
     ) -> Result<(), StoreError> {
-        let gone: BTreeSet<u32> = self.gone.iter().map(|run| run / SPAN).collect();
-        self.gone.clear();
-        for block in gone {
+        for block in std::mem::take(&mut self.gone) {
             self.put.retain(|run| run / SPAN != block);
             self.make_anew(block, rows, &mut key_number)?;
         }

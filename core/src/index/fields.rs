@@ -46,19 +46,19 @@ pub(crate) fn is_bookkeeping(container: Container, key: &str) -> bool {
 
 /// A dataset as the document of a run holds it.
 #[derive(Serialize, Deserialize)]
-struct HeldDataset {
+struct HeldDataset<D> {
     /// How many datasets the run had when this one came. Devices that were apart may give one
     /// position twice; earlier versions gave none.
     #[serde(default)]
     position: usize,
     #[serde(flatten)]
-    dataset: DatasetInput,
+    dataset: D,
 }
 
 /// Puts a dataset that a run read after as many others as its position says.
 pub(crate) fn put_dataset(edit: &mut DocumentEdit, position: usize, dataset: &DatasetInput) {
     let key = format!("{DATASET}{}/{}", dataset.digest, dataset.name);
-    let held = HeldDataset { position, dataset: dataset.clone() };
+    let held = HeldDataset { position, dataset };
     let json = serde_json::to_string(&held).expect("a dataset is plain data");
     edit.set(Container::Inputs, &key, json.as_str());
 }
@@ -133,7 +133,10 @@ pub(crate) fn run_from(id: RunId, state: &DocumentState, metrics: Vec<Metric>) -
     row.metrics = metrics;
     for container in Container::ALL {
         for (key, held) in state.map(container) {
-            set_run(&mut row, container, key, Some(&held.value));
+            // Datasets are put in order below.
+            if container != Container::Inputs || dataset_key(key).is_none() {
+                set_run(&mut row, container, key, Some(&held.value));
+            }
         }
     }
     row.datasets = datasets_from(state);
@@ -247,8 +250,8 @@ fn dataset_key(key: &str) -> Option<(&str, &str)> {
     key.strip_prefix(DATASET)?.split_once('/')
 }
 
-fn held_dataset(key: &str, value: Option<&Scalar>) -> Option<HeldDataset> {
-    let held: HeldDataset = serde_json::from_str(value?.as_text()?).ok()?;
+fn held_dataset(key: &str, value: Option<&Scalar>) -> Option<HeldDataset<DatasetInput>> {
+    let held: HeldDataset<DatasetInput> = serde_json::from_str(value?.as_text()?).ok()?;
     let named = (held.dataset.digest.as_str(), held.dataset.name.as_str());
     (dataset_key(key)? == named).then_some(held)
 }

@@ -114,37 +114,35 @@ impl<'txn> RunIndex<'txn> {
         self.runs.insert(number, self.encoded.as_slice())?;
         self.columns.note(number);
 
-        let place = |row: &RunRow| (row.experiment.0, row.start_ms, number);
-        let old_place = old.map(place);
-        if old_place != Some(place(new)) {
+        let old_place = old.map(|row| start_place(number, row));
+        let place = start_place(number, new);
+        if old_place != Some(place) {
             if let Some(place) = old_place {
                 self.starts.remove(place)?;
             }
-            self.starts.insert(place(new), ())?;
+            self.starts.insert(place, ())?;
         }
-        self.put_models(number, old, new)
+        self.put_models(number, old, Some(new))
     }
 
     /// Takes out the row of a number, if there is one. Nothing that it said stays in columns.
     pub fn forget(&mut self, number: u32) -> Result<(), StoreError> {
         let Some(row) = self.row(number)? else { return Ok(()) };
         self.runs.remove(number)?;
-        self.starts.remove((row.experiment.0, row.start_ms, number))?;
-        for model in measured_models(&row) {
-            self.model_runs.remove((model, number))?;
-        }
+        self.starts.remove(start_place(number, &row))?;
         self.columns.forget(number);
-        Ok(())
+        self.put_models(number, Some(&row), None)
     }
 
-    /// Has the run found by the logged models that it measured.
+    /// Has the run found by the logged models that it measured, and by no others.
     fn put_models(
         &mut self,
         number: u32,
         old: Option<&RunRow>,
-        new: &RunRow,
+        new: Option<&RunRow>,
     ) -> Result<(), StoreError> {
-        let (old, new) = (old.map(measured_models).unwrap_or_default(), measured_models(new));
+        let models = |row: Option<_>| row.map(measured_models).unwrap_or_default();
+        let (old, new) = (models(old), models(new));
         for model in old.difference(&new) {
             self.model_runs.remove((*model, number))?;
         }
@@ -176,6 +174,11 @@ impl KeyNumbers<'_> {
 
 fn next_number(count: u64) -> u32 {
     u32::try_from(count).expect("a store holds fewer than four billion runs and keys")
+}
+
+/// What finds a run by its start.
+const fn start_place(number: u32, row: &RunRow) -> (u64, i64, u32) {
+    (row.experiment.0, row.start_ms, number)
 }
 
 /// The logged models that a run logged metrics of.

@@ -5,9 +5,9 @@
 //! in readers' columns, and has no row, as if nothing were known of it. Names of keys that no run has any
 //! more stay numbered until the next rebuild.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
 use super::StoreError;
 use super::journals::Journals;
@@ -31,7 +31,8 @@ pub(super) fn forget(
 ) -> Result<(), StoreError> {
     forget_snapshots(txn, documents)?;
     forget_artifacts(txn, documents)?;
-    forget_places(txn, documents)?;
+    forget_acts(txn)?;
+    forget_waiting(txn, documents)?;
     let runs = documents.iter().filter_map(DocumentId::as_run);
     forget_runs(txn, runs)?;
     let experiments = documents.iter().filter_map(DocumentId::as_experiment);
@@ -80,9 +81,22 @@ fn forget_artifacts(
     Ok(())
 }
 
-/// Takes out where acts and waiting changes stand that are not held any more, and changes of these
-/// documents, which wait again if they must.
-fn forget_places(
+/// Takes out where acts stand that are not held any more.
+fn forget_acts(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let journals = Journals::open(txn)?;
+    let mut counts = HashMap::new();
+    for (number, journal) in journals.by_number()? {
+        counts.insert(number, journals.tip(&journal)?.count);
+    }
+    let is_held = |(journal, entry, _): (u32, u64, u32)| {
+        counts.get(&journal).is_some_and(|count| entry < *count)
+    };
+    Ok(txn.open_table(ACTS)?.retain(|place, ()| is_held(place))?)
+}
+
+/// Takes out changes that wait and are not held any more, or are of these documents: they wait again
+/// if they must.
+fn forget_waiting(
     txn: &WriteTransaction,
     documents: &BTreeSet<DocumentId>,
 ) -> Result<(), StoreError> {
@@ -94,29 +108,20 @@ fn forget_places(
         let operation = entry.as_ref().and_then(|entry| entry.operations().get(at as usize));
         Ok::<_, StoreError>(operation.and_then(|operation| operation.document().copied()))
     };
-    let mut acts = txn.open_table(ACTS)?;
-    let all: Vec<(u32, u64, u32)> = keys(&acts, |place| place)?;
-    for (journal, entry, at) in all {
-        if document_at(journal, entry, at)?.is_none() {
-            acts.remove((journal, entry, at))?;
-        }
-    }
     let mut waiting = txn.open_table(WAITING)?;
-    let all = keys(&waiting, |(missing, journal, entry, at)| (*missing, journal, entry, at))?;
-    for (missing, journal, entry, at) in all {
+    let mut gone = Vec::new();
+    for item in waiting.iter()? {
+        let place = item?.0;
+        let (missing, journal, entry, at) = place.value();
         let document = document_at(journal, entry, at)?;
         if document.is_none_or(|document| documents.contains(&document)) {
-            waiting.remove((&missing, journal, entry, at))?;
+            gone.push((*missing, journal, entry, at));
         }
     }
+    for (missing, journal, entry, at) in gone {
+        waiting.remove((&missing, journal, entry, at))?;
+    }
     Ok(())
-}
-
-fn keys<K: redb::Key + 'static, T>(
-    table: &Table<'_, K, ()>,
-    own: impl for<'a> Fn(K::SelfType<'a>) -> T,
-) -> Result<Vec<T>, StoreError> {
-    table.iter()?.map(|item| Ok(own(item?.0.value()))).collect()
 }
 
 fn forget_runs(

@@ -30,6 +30,7 @@ pub(crate) mod tables;
 pub(crate) mod traces;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -286,6 +287,8 @@ impl Store {
         let acts = snapshot.acts()?;
         let seen = membership::Seen::of(&acts);
         let mut edits = Vec::new();
+        // What a `Seen` told is seen by all that follows it.
+        let mut told = BTreeSet::new();
         for mut kind in kinds {
             if let ActKind::Remove { device, cuts } | ActKind::SetRole { device, cuts, .. } =
                 &mut kind
@@ -294,8 +297,10 @@ impl Store {
                 *cuts = theirs.map(|(journal, tip)| (journal.incarnation, tip.count)).collect();
             }
             let mut named = seen.named_by(&self.identity.journal.device, &kind);
+            named.retain(|act| !told.contains(act));
             while named.len() > MAX_SEEN {
                 let seen = named.split_off(named.len() - MAX_SEEN);
+                told.extend(seen.iter().copied());
                 edits.push(Edit::Act(Act { kind: ActKind::Seen, seen }));
             }
             edits.push(Edit::Act(Act { kind, seen: named }));

@@ -136,6 +136,17 @@ impl Device {
         }))
     }
 
+    fn put(&mut self, run: RunId, path: &str, blob: u8) {
+        let (owner, path) = (DocumentId::run(run), path.to_owned());
+        let blob = BlobHash::new([blob; 32]);
+        self.act(Action::PutArtifact { owner, path, blob, size: 5 }).unwrap();
+    }
+
+    fn remove(&mut self, seed: u8) {
+        let remove = ActKind::Remove { device: device_id(seed), cuts: Cuts::new() };
+        self.store.declare(NOW, vec![remove]).unwrap();
+    }
+
     /// Gives `other` what it lacks, as a session would.
     fn send(&mut self, other: &mut Self) -> Ingested {
         self.store.seal(NOW).unwrap();
@@ -294,9 +305,7 @@ fn divided_devices_agree_after_meeting_and_so_do_their_rebuilt_indexes() {
     let (first, second) = (ann.run(1, by_ann.id), bob.run(2, by_bob.id));
     ann.log(first, 1, &[("lr", "0.1")]).unwrap();
     bob.log(second, 1, &[("lr", "0.2")]).unwrap();
-    let blob = BlobHash::new([3; 32]);
-    let (owner, path) = (DocumentId::run(second), "model/weights.bin".to_owned());
-    bob.act(Action::PutArtifact { owner, path, blob, size: 5 }).unwrap();
+    bob.put(second, "model/weights.bin", 3);
     meet(&mut ann, &mut bob);
     assert_eq!(ann.contents(), bob.contents());
     // Each goes on with the other's run.
@@ -436,8 +445,7 @@ fn what_came_of_a_removed_device_before_it_was_known_is_set_aside() {
     // Carl hears of it before he hears of the removal.
     bob.send(&mut carl);
     assert!(has(&carl, after));
-    let remove = ActKind::Remove { device: device_id(2), cuts: Cuts::new() };
-    ann.store.declare(NOW, vec![remove]).unwrap();
+    ann.remove(2);
     ann.send(&mut carl);
     assert!(has(&carl, before) && !has(&carl, after));
     carl.send(&mut ann);

@@ -374,7 +374,6 @@ fn log_inputs(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let mut edit = DocumentEdit::default();
-    let identity = |dataset: &DatasetInput| (dataset.name.clone(), dataset.digest.clone());
     let mut held: HashSet<_> = row.datasets.iter().map(identity).collect();
     for dataset in datasets {
         let position = held.len();
@@ -387,6 +386,11 @@ fn log_inputs(
         fields::put_model_input(&mut edit, model);
     }
     done(run_edit(id, edit).into_iter().collect())
+}
+
+/// What makes two datasets one.
+fn identity(dataset: &DatasetInput) -> (&str, &str) {
+    (&dataset.name, &dataset.digest)
 }
 
 fn log_outputs(batch: &mut Batch<'_>, id: RunId, models: &[ModelOutput]) -> Planned {

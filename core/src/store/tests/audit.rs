@@ -195,8 +195,7 @@ fn what_membership_makes_void_is_told_and_said_not_to_count() {
     let [mut ann, mut bob, mut carl] = three();
     let run = bob.run(2, ExperimentId::DEFAULT);
     bob.send(&mut carl);
-    let remove = ActKind::Remove { device: device_id(2), cuts: Cuts::new() };
-    ann.store.declare(NOW, vec![remove]).unwrap();
+    ann.remove(2);
     ann.send(&mut carl);
     let about = About { documents: Some(BTreeSet::from([DocumentId::run(run)])), device: None };
     let lines = carl.lines(&about);
@@ -206,8 +205,7 @@ fn what_membership_makes_void_is_told_and_said_not_to_count() {
     assert_eq!(carl.verified().wrong, []);
 
     // Carl is no admin: what he says of Ann is void.
-    let remove = ActKind::Remove { device: device_id(FOUNDER), cuts: Cuts::new() };
-    carl.store.declare(NOW, vec![remove]).unwrap();
+    carl.remove(FOUNDER);
     let lines = carl.lines(&About { device: Some(device_id(3)), ..About::default() });
     assert_eq!(lines[0].said.parts, ["removed device ann"]);
     assert_eq!(lines[0].standing, Standing::Void(Void::NotAnAdmin));

@@ -6,11 +6,6 @@ use crate::entry::Entry;
 use crate::operation::{Operation, OperationKind};
 
 impl Device {
-    fn remove(&mut self, seed: u8) {
-        let remove = ActKind::Remove { device: device_id(seed), cuts: Cuts::new() };
-        self.store.declare(NOW, vec![remove]).unwrap();
-    }
-
     fn row(&self, run: RunId) -> Option<RunRow> {
         self.store.reader().snapshot().unwrap().run(&run).unwrap()
     }

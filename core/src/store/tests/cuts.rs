@@ -1,30 +1,9 @@
 //! Stories of cuts: what a removal takes away goes from all that is derived, and nothing else does.
 
 use super::*;
-use crate::action::ModelAction;
-use crate::registry::Author;
-use crate::trace::{TraceInfo, TracePart};
+use crate::trace::TraceInfo;
 
 impl Device {
-    fn registers(&mut self, id: u8, name: &str) {
-        let action = Box::new(ModelAction::Register(new_version(id, name, NewSemver::None)));
-        let device = device_id(self.seed);
-        let author = Box::new(Author { device, who: "bob".to_owned(), note: String::new() });
-        self.act(Action::Model { action, author }).unwrap();
-    }
-
-    fn puts(&mut self, run: RunId, path: &str, blob: u8) {
-        let (owner, path) = (DocumentId::run(run), path.to_owned());
-        let blob = BlobHash::new([blob; 32]);
-        self.act(Action::PutArtifact { owner, path, blob, size: 5 }).unwrap();
-    }
-
-    fn traces(&mut self, id: &str) {
-        let mut part = TracePart::new(id.to_owned(), DocumentId::experiment("Default", 0));
-        part.infos.push(TraceInfo::default());
-        self.act(Action::LogTrace(Box::new(part))).unwrap();
-    }
-
     /// How many rows each derived table has that answers do not tell of.
     fn hidden_rows(&self) -> [u64; 4] {
         let snapshot = self.store.reader().snapshot().unwrap();
@@ -39,8 +18,8 @@ fn removed_after(goes_on: impl Fn(&mut Device, RunId)) {
     let [mut ann, mut bob, mut carl] = three();
     let stays = bob.run(1, ExperimentId::DEFAULT);
     bob.log(stays, 1, &[("lr", "0.1")]).unwrap();
-    bob.puts(stays, "model.bin", 3);
-    bob.registers(1, "fraud");
+    bob.put(stays, "model.bin", 3);
+    bob.add_version(1, "fraud");
     let carls = carl.run(2, ExperimentId::DEFAULT);
     carl.log(carls, 1, &[("depth", "3")]).unwrap();
     meet(&mut bob, &mut ann);
@@ -52,8 +31,7 @@ fn removed_after(goes_on: impl Fn(&mut Device, RunId)) {
     goes_on(&mut bob, stays);
     bob.send(&mut carl);
     assert_ne!(before, carl.contents());
-    let remove = ActKind::Remove { device: device_id(2), cuts: Cuts::new() };
-    ann.store.declare(NOW, vec![remove]).unwrap();
+    ann.remove(2);
     ann.send(&mut carl);
     let without = |contents| Contents {
         vector: VersionVector::new(),
@@ -75,8 +53,8 @@ fn a_removal_takes_runs_experiments_models_and_acts_away_and_leaves_the_rest() {
         let run = bob.run(3, his);
         bob.log(run, 1, &[("lr", "0.2")]).unwrap();
         bob.log(run, 2, &[]).unwrap();
-        bob.puts(run, "weights.bin", 4);
-        bob.registers(2, "his model");
+        bob.put(run, "weights.bin", 4);
+        bob.add_version(2, "his model");
         let new = ActKind::Rename { key: *device_id(2).as_bytes(), name: "bobby".to_owned() };
         bob.store.declare(NOW, vec![new]).unwrap();
         assert!(has(bob, stays));
@@ -87,9 +65,9 @@ fn a_removal_takes_runs_experiments_models_and_acts_away_and_leaves_the_rest() {
 fn of_what_others_know_too_only_what_came_later_is_taken_away() {
     removed_after(|bob, stays| {
         bob.log(stays, 2, &[("depth", "4")]).unwrap();
-        bob.puts(stays, "model.bin", 5);
-        bob.puts(stays, "more.bin", 6);
-        bob.registers(2, "fraud");
+        bob.put(stays, "model.bin", 5);
+        bob.put(stays, "more.bin", 6);
+        bob.add_version(2, "fraud");
         bob.store.seal(NOW).unwrap();
         bob.log(stays, 3, &[]).unwrap();
         bob.act(Action::SetRunDeleted { id: stays, deleted: true }).unwrap();
@@ -99,7 +77,7 @@ fn of_what_others_know_too_only_what_came_later_is_taken_away() {
 #[test]
 fn a_removal_takes_traces_away() {
     removed_after(|bob, stays| {
-        bob.traces("tr-1");
+        bob.say("tr-1", TraceInfo::default()).unwrap();
         bob.log(stays, 2, &[]).unwrap();
     });
 }

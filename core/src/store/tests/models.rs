@@ -39,7 +39,7 @@ impl Device {
         Ok(Version { row })
     }
 
-    fn add_version(&mut self, id: u8, name: &str) -> Version {
+    pub(super) fn add_version(&mut self, id: u8, name: &str) -> Version {
         self.register_as(id, name, NewSemver::None).unwrap()
     }
 

@@ -11,12 +11,6 @@ impl Device {
         self.store.declare(NOW, vec![ActKind::Purge { document }]).unwrap();
     }
 
-    fn put(&mut self, run: RunId, path: &str, blob: u8) {
-        let (owner, path) = (DocumentId::run(run), path.to_owned());
-        let blob = BlobHash::new([blob; 32]);
-        self.act(Action::PutArtifact { owner, path, blob, size: 5 }).unwrap();
-    }
-
     fn knows(&self, run: RunId) -> bool {
         self.store.reader().snapshot().unwrap().run(&run).unwrap().is_some()
     }

@@ -51,7 +51,7 @@ fn info(start_ms: i64, status: TraceStatus, tags: &[(&str, &str)]) -> TraceInfo 
 }
 
 impl Device {
-    fn say(&mut self, id: &str, info: TraceInfo) -> Result<TraceRow, Refusal> {
+    pub(super) fn say(&mut self, id: &str, info: TraceInfo) -> Result<TraceRow, Refusal> {
         let mut part = TracePart::new(id.to_owned(), DocumentId::experiment("Default", 0));
         part.infos.push(info);
         match self.act(Action::LogTrace(Box::new(part)))? {

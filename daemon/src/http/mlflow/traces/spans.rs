@@ -259,7 +259,7 @@ fn figures(span: &Span) -> Vec<Figure> {
 fn map_of(value: &Value) -> Option<Vec<Attribute>> {
     match value {
         Value::Map(attributes) => Some(attributes.clone()),
-        Value::Text(text) => match super::value::from_json(&serde_json::from_str(text).ok()?) {
+        Value::Text(text) => match super::value::unpacked(text)? {
             Value::Map(attributes) => Some(attributes),
             _ => None,
         },

@@ -7,7 +7,7 @@ use runmesh_core::trace::{Attribute, Span, Value};
 
 use super::names::{INPUTS, MODEL, MODEL_PROVIDER, OUTPUTS, SPAN_TYPE, TOKEN_FIGURES, USAGE};
 use super::spans::{set, text_of};
-use super::value::from_json;
+use super::value::unpacked;
 
 const LANGFUSE_KIND: &str = "langfuse.observation.type";
 const KIND_NAMES: [&str; 4] =
@@ -42,6 +42,7 @@ pub(super) fn complete(span: &mut Span) {
     {
         set(&mut span.attributes, SPAN_TYPE, Value::Text(kind.to_owned()));
     }
+    let is_langfuse = span.attribute(LANGFUSE_KIND).is_some();
     for (name, others) in [
         (INPUTS, &INPUT_NAMES[..]),
         (OUTPUTS, &OUTPUT_NAMES),
@@ -51,24 +52,15 @@ pub(super) fn complete(span: &mut Span) {
         if span.attribute(name).is_none()
             && let Some(value) = first(span, others)
         {
-            let is_langfuse = span.attribute(LANGFUSE_KIND).is_some();
-            let value = if is_langfuse { unpacked(value) } else { value };
-            set(&mut span.attributes, name, value);
+            // Langfuse's SDK writes what goes in and out as JSON.
+            let packed = value.as_text().filter(|_| is_langfuse).and_then(unpacked);
+            set(&mut span.attributes, name, packed.unwrap_or(value));
         }
     }
     if span.attribute(USAGE).is_none()
         && let Some(usage) = TOKEN_NAMES.iter().find_map(|names| usage(span, names))
     {
         set(&mut span.attributes, USAGE, Value::Map(usage));
-    }
-}
-
-/// What a text that is an object or a list in JSON holds: Langfuse's SDK writes what goes in and out so.
-fn unpacked(value: Value) -> Value {
-    let Value::Text(text) = &value else { return value };
-    match serde_json::from_str(text) {
-        Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => from_json(&json),
-        _ => value,
     }
 }
 

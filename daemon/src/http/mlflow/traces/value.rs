@@ -85,6 +85,13 @@ pub(super) fn from_json(value: &serde_json::Value) -> Value {
     }
 }
 
+/// What a text holds that is a map or a list in JSON.
+pub(super) fn unpacked(text: &str) -> Option<Value> {
+    let json = serde_json::from_str(text).ok()?;
+    let value = from_json(&json);
+    matches!(value, Value::Map(_) | Value::List(_)).then_some(value)
+}
+
 /// A value as protobuf's JSON has an `AnyValue`.
 pub(super) struct AnyJson<'a>(pub(super) &'a Value);
 
