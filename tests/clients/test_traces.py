@@ -1,6 +1,5 @@
-"""Traces: logged, read, searched, assessed and deleted with the real client; spans from OpenTelemetry's own SDK."""
+"""Traces: logged, read, searched, assessed and deleted with the real client."""
 
-import gzip
 import json
 import time
 
@@ -11,8 +10,7 @@ from devices import until
 from mlflow.entities import AssessmentSource, SpanEvent, SpanStatusCode, SpanType, TraceState
 from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
 from mlflow.exceptions import MlflowException
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from otlp import export_request, send
 
 CHAT = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
@@ -283,123 +281,6 @@ def test_traces_spans_and_assessments_are_counted_and_measured(client, server, e
             of("TRACES", "trace_count", filters=[wrong])
     with pytest.raises(MlflowException, match="Supported aggregation types"):
         of("TRACES", "latency")
-
-
-# OpenTelemetry.
-
-
-def attribute(key: str, **value) -> KeyValue:
-    return KeyValue(key=key, value=AnyValue(**value))
-
-
-def export_request(trace: bytes, *spans: tuple[bytes, bytes, str], ended: bool = True) -> ExportTraceServiceRequest:
-    """A request as exporters send it: (id, parent's id or nothing, name) of each span."""
-    request = ExportTraceServiceRequest()
-    resource = request.resource_spans.add()
-    resource.resource.attributes.append(attribute("service.name", string_value="shop"))
-    resource.resource.attributes.append(attribute("telemetry.sdk.language", string_value="python"))
-    for at, (span_id, parent, name) in enumerate(spans):
-        span = resource.scope_spans.add().spans.add()
-        span.trace_id, span.span_id, span.parent_span_id, span.name = trace, span_id, parent, name
-        span.start_time_unix_nano = 1_800_000_000_000_000_000 + at * 1_000_000
-        span.end_time_unix_nano = span.start_time_unix_nano + 5_000_000 if ended else 0
-        span.attributes.append(attribute("session.id", string_value="s-9"))
-        span.attributes.append(attribute("user.id", string_value="bob"))
-        span.attributes.append(attribute("gen_ai.request.model", string_value="tiny"))
-        span.attributes.append(attribute("gen_ai.usage.input_tokens", int_value=10))
-        span.attributes.append(attribute("gen_ai.usage.output_tokens", int_value=5))
-        if not parent:
-            span.attributes.append(attribute("input.value", string_value="what?"))
-            span.attributes.append(attribute("mlflow.traceTag.team", string_value="risk"))
-    return request
-
-
-def send(server: str, experiment: str, body: bytes, **headers: str) -> requests.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    given = {"content-type": "application/x-protobuf", "x-mlflow-experiment-id": experiment, **named}
-    return requests.post(f"{server}/v1/traces", data=body, headers=given, timeout=60)
-
-
-def test_spans_that_exporters_send_become_a_trace(client, server, experiment):
-    trace = bytes(range(16))
-    whole = export_request(trace, (b"\x01" * 8, b"", "checkout"), (b"\x02" * 8, b"\x01" * 8, "pay"))
-    sent = send(server, experiment, gzip.compress(whole.SerializeToString()), content_encoding="gzip")
-    assert (sent.status_code, sent.headers["content-type"], sent.content) == (200, "application/x-protobuf", b"")
-    read = mlflow.get_trace("tr-" + trace.hex())
-    assert read.info.state == TraceState.OK
-    assert read.info.request_time == 1_800_000_000_000 and read.info.execution_duration == 6
-    assert read.info.tags["service.name"] == "shop" and read.info.tags["team"] == "risk"
-    assert "telemetry.sdk.language" not in read.info.tags
-    assert read.info.trace_metadata["mlflow.trace.session"] == "s-9"
-    assert read.info.trace_metadata["mlflow.trace.user"] == "bob"
-    # The checkout counts for the payment below it.
-    assert read.info.token_usage == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-    assert "what?" in read.info.request_preview
-    assert [span.name for span in read.data.spans] == ["checkout", "pay"]
-    assert read.data.spans[0].get_attribute("gen_ai.request.model") == "tiny"
-    found = client.search_traces(locations=[experiment], filter_string="metadata.`mlflow.trace.session` = 's-9'")
-    assert [one.info.trace_id for one in found] == [read.info.trace_id]
-
-
-@pytest.mark.parametrize(("kind", "expected"), [("generation", "LLM"), ("tool", "TOOL"), ("span", "UNKNOWN")])
-def test_what_langfuse_says_of_a_span_is_read(client, server, experiment, kind, expected):
-    trace = bytes(range(3, 19))
-    request = export_request(trace, (b"\x01" * 8, b"", "checkout"))
-    span = request.resource_spans[0].scope_spans[0].spans[0]
-    del span.attributes[:]
-    given = {"type": kind, "input": '{"args": [2, 3]}', "output": "5"}
-    span.attributes.extend(
-        attribute(f"langfuse.observation.{name}", string_value=value) for name, value in given.items()
-    )
-    assert send(server, experiment, request.SerializeToString()).status_code == 200
-    [read] = mlflow.get_trace("tr-" + trace.hex()).data.spans
-    assert (read.span_type, read.inputs, read.outputs) == (expected, {"args": [2, 3]}, "5")
-
-
-def test_spans_that_come_late_and_twice_are_one_trace(client, server, experiment):
-    trace = bytes(range(1, 17))
-    root = export_request(trace, (b"\x01" * 8, b"", "checkout"))
-    child = export_request(trace, (b"\x02" * 8, b"\x01" * 8, "pay"))
-    for request in (child, root, child, root):
-        assert send(server, experiment, request.SerializeToString()).status_code == 200
-    read = mlflow.get_trace("tr-" + trace.hex())
-    assert [span.name for span in read.data.spans] == ["checkout", "pay"]
-    assert read.info.token_usage == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-
-
-def test_spans_may_come_as_json_and_name_a_run(client, server, experiment, run_id):
-    span = {"traceId": "0a" * 16, "spanId": "0b" * 8, "name": "json", "kind": 1, "startTimeUnixNano": "1000000000",
-            "endTimeUnixNano": "2000000000", "status": {"code": 2, "message": "sad"},
-            "attributes": [{"key": "n", "value": {"intValue": "7"}},
-                           {"key": "list", "value": {"arrayValue": {"values": [{"doubleValue": 0.5}]}}}]}
-    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
-    sent = send(server, experiment, body, content_type="application/json", x_mlflow_run_id=run_id)
-    assert sent.status_code == 200
-    read = mlflow.get_trace("tr-" + "0a" * 16)
-    assert (read.info.state, read.data.spans[0].status.description) == (TraceState.ERROR, "sad")
-    assert read.data.spans[0].get_attribute("n") == 7 and read.data.spans[0].get_attribute("list") == [0.5]
-    found = client.search_traces(locations=[experiment], filter_string=f"run_id = '{run_id}'")
-    assert [one.info.trace_id for one in found] == [read.info.trace_id]
-
-
-def test_what_no_exporter_sends_is_refused(server, experiment, client):
-    good = export_request(bytes(range(2, 18)), (b"\x01" * 8, b"", "x")).SerializeToString()
-    no_id = export_request(b"", (b"\x01" * 8, b"", "x")).SerializeToString()
-    for status, body, headers in [
-        (400, b"", {}),
-        (400, b"\xff\xff", {}),
-        (400, good, {"content_type": "text/plain"}),
-        (400, good, {"content_encoding": "br"}),
-        (400, good, {"content_encoding": "gzip"}),
-        (400, b"[]", {"content_type": "application/json"}),
-        (404, good, {"x_mlflow_experiment_id": "99999"}),
-        (400, good, {"x_mlflow_experiment_id": "none"}),
-        (422, no_id, {}),
-    ]:
-        assert send(server, experiment, body, **headers).status_code == status, (body[:20], headers)
-    bare = requests.post(f"{server}/v1/traces", data=good, headers={"content-type": "application/x-protobuf"}, timeout=60)
-    assert bare.status_code == 422
-    assert not client.search_traces(locations=[experiment])
 
 
 # Clients of MLflow 2.

@@ -7,6 +7,7 @@
 mod assessments;
 mod change;
 mod correlation;
+mod dialects;
 mod measure;
 mod metric_filter;
 mod metrics;

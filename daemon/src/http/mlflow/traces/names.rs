@@ -12,6 +12,9 @@ pub(super) const USAGE: &str = "mlflow.chat.tokenUsage";
 pub(super) const COST: &str = "mlflow.llm.cost";
 pub(super) const MODEL: &str = "mlflow.llm.model";
 pub(super) const MODEL_PROVIDER: &str = "mlflow.llm.provider";
+/// The tools that a model was offered, and the form of its messages.
+pub(super) const TOOLS: &str = "mlflow.chat.tools";
+pub(super) const MESSAGE_FORMAT: &str = "mlflow.message.format";
 /// The conversation and the user that a trace belongs to, as OpenTelemetry names them.
 pub(super) const SESSION_ATTRIBUTES: [&str; 2] = ["session.id", "gen_ai.conversation.id"];
 pub(super) const USER_ATTRIBUTE: &str = "user.id";

@@ -1,102 +1,74 @@
-//! What other instrumentations say in words of their own, said in MLflow's.
+//! What other instrumentations say in words of their own, said in MLflow's: the kind of a step, the
+//! model, the tokens it took, what went in and what came out.
 //!
-//! OpenTelemetry's conventions for generative AI, OpenInference, Traceloop and Langfuse are understood:
-//! the kind of a step, the model, the tokens it took, what went in and what came out.
+//! Invariant: what a span says in MLflow's words stays as it is, and so do the words it was said in.
 
-use runmesh_core::trace::{Attribute, Span, Value};
+use runmesh_core::trace::{Attribute, MAX_DEPTH, Span, Value};
 
-use super::names::{INPUTS, MODEL, MODEL_PROVIDER, OUTPUTS, SPAN_TYPE, TOKEN_FIGURES, USAGE};
+use super::dialects::{Counts, DIALECTS, Dialect, INPUT_EVENTS, OUTPUT_EVENTS};
+use super::names::{
+    CACHE_FIGURES, INPUTS, MESSAGE_FORMAT, MODEL, MODEL_PROVIDER, OUTPUTS, SPAN_TYPE,
+    TOKEN_FIGURES, TOOLS, USAGE,
+};
 use super::spans::{set, text_of};
-use super::value::unpacked;
-
-const LANGFUSE_KIND: &str = "langfuse.observation.type";
-const KIND_NAMES: [&str; 4] =
-    ["openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", LANGFUSE_KIND];
-const MODEL_NAMES: [&str; 4] =
-    ["gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name"];
-const PROVIDER_NAMES: [&str; 3] = ["gen_ai.provider.name", "gen_ai.system", "llm.provider"];
-const INPUT_NAMES: [&str; 4] = [
-    "gen_ai.input.messages",
-    "input.value",
-    "traceloop.entity.input",
-    "langfuse.observation.input",
-];
-const OUTPUT_NAMES: [&str; 4] = [
-    "gen_ai.output.messages",
-    "output.value",
-    "traceloop.entity.output",
-    "langfuse.observation.output",
-];
-/// Names of the tokens read, written and of both, by instrumentation.
-const TOKEN_NAMES: [[&str; 3]; 3] = [
-    ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.total_tokens"],
-    ["llm.token_count.prompt", "llm.token_count.completion", "llm.token_count.total"],
-    ["gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens", "llm.usage.total_tokens"],
-];
+use super::value::is_within;
 
 /// Adds what a span says only in words that are not MLflow's.
 pub(super) fn complete(span: &mut Span) {
     let kind = text_of(span.attribute(SPAN_TYPE));
     if kind.is_none_or(|kind| kind == "UNKNOWN")
-        && let Some(kind) = first(span, &KIND_NAMES).and_then(|value| kind_of(&value))
+        && let Some(kind) = first(|dialect| dialect.kind.of(span))
     {
         set(&mut span.attributes, SPAN_TYPE, Value::Text(kind.to_owned()));
     }
-    let is_langfuse = span.attribute(LANGFUSE_KIND).is_some();
-    for (name, others) in [
-        (INPUTS, &INPUT_NAMES[..]),
-        (OUTPUTS, &OUTPUT_NAMES),
-        (MODEL, &MODEL_NAMES),
-        (MODEL_PROVIDER, &PROVIDER_NAMES),
-    ] {
-        if span.attribute(name).is_none()
-            && let Some(value) = first(span, others)
-        {
-            // Langfuse's SDK writes what goes in and out as JSON.
-            let packed = value.as_text().filter(|_| is_langfuse).and_then(unpacked);
-            set(&mut span.attributes, name, packed.unwrap_or(value));
-        }
-    }
-    if span.attribute(USAGE).is_none()
-        && let Some(usage) = TOKEN_NAMES.iter().find_map(|names| usage(span, names))
+    add(span, INPUTS, |span| {
+        let said = first(|dialect| dialect.inputs.of(span));
+        said.or_else(|| INPUT_EVENTS.iter().find_map(|told| told(span)))
+    });
+    add(span, OUTPUTS, |span| {
+        let said = first(|dialect| dialect.outputs.of(span));
+        said.or_else(|| OUTPUT_EVENTS.iter().find_map(|told| told(span)))
+    });
+    add(span, USAGE, |span| first(|dialect| usage(dialect.tokens.of(span))));
+    add(span, MESSAGE_FORMAT, |span| {
+        let format = first(|dialect| dialect.format.as_ref().filter(|form| (form.is_of)(span)));
+        format.map(|format| Value::Text(format.name.to_owned()))
+    });
+    add(span, TOOLS, |span| first(|dialect| dialect.tools.of(span)));
+    add(span, MODEL, |span| {
+        let said = first(|dialect| dialect.model.of(span));
+        said.or_else(|| [INPUTS, OUTPUTS].iter().find_map(|key| model_in(span.attribute(key)?)))
+    });
+    add(span, MODEL_PROVIDER, |span| first(|dialect| dialect.provider.of(span)));
+}
+
+fn first<T>(said: impl FnMut(&'static Dialect) -> Option<T>) -> Option<T> {
+    DIALECTS.iter().find_map(said)
+}
+
+/// Adds an attribute that is not there, unless it would be nested more deeply than can be stored.
+fn add(span: &mut Span, name: &str, said: impl FnOnce(&Span) -> Option<Value>) {
+    if span.attribute(name).is_none()
+        && let Some(value) = said(span).filter(|value| is_within(value, MAX_DEPTH))
     {
-        set(&mut span.attributes, USAGE, Value::Map(usage));
+        set(&mut span.attributes, name, value);
     }
 }
 
-fn first(span: &Span, names: &[&str]) -> Option<Value> {
-    names.iter().find_map(|name| span.attribute(name)).cloned()
-}
-
-fn usage(span: &Span, names: &[&str; 3]) -> Option<Vec<Attribute>> {
-    let count = |name: &&str| match span.attribute(name)? {
-        Value::Integer(count) => Some(*count),
-        Value::Text(text) => text.parse().ok(),
-        _ => None,
-    };
-    let [read, written, all] = [count(&names[0]), count(&names[1]), count(&names[2])];
+/// Counts by MLflow's names for them, if there are any.
+fn usage([read, written, all, cached, kept]: Counts) -> Option<Value> {
     let all = all.or_else(|| read?.checked_add(written?));
-    let counts = TOKEN_FIGURES.into_iter().zip([read, written, all]);
+    let is_counted = [read, written, all].iter().any(Option::is_some);
+    let names = TOKEN_FIGURES.into_iter().chain(CACHE_FIGURES);
+    let counts = names.zip([read, written, all, cached, kept]);
     let usage =
         counts.filter_map(|(name, count)| Some(Attribute::new(name, Value::Integer(count?))));
-    Some(usage.collect()).filter(|usage: &Vec<_>| !usage.is_empty())
+    is_counted.then(|| Value::Map(usage.collect()))
 }
 
-fn kind_of(value: &Value) -> Option<&'static str> {
-    Some(match value.as_text()?.to_ascii_lowercase().as_str() {
-        "chat" | "create_agent_message" => "CHAT_MODEL",
-        "llm" | "text_completion" | "generate_content" | "generate_text" | "generation" => "LLM",
-        "embedding" | "embeddings" => "EMBEDDING",
-        "tool" | "execute_tool" => "TOOL",
-        "agent" | "invoke_agent" | "create_agent" => "AGENT",
-        "chain" => "CHAIN",
-        "retriever" => "RETRIEVER",
-        "reranker" => "RERANKER",
-        "guardrail" => "GUARDRAIL",
-        "evaluator" => "EVALUATOR",
-        "workflow" => "WORKFLOW",
-        "task" => "TASK",
-        "span" => "UNKNOWN",
-        _ => return None,
-    })
+/// The model that is named in what a step was given or gave back.
+fn model_in(value: &Value) -> Option<Value> {
+    let Value::Map(attributes) = value else { return None };
+    let model = &attributes.iter().find(|attribute| attribute.key == "model")?.value;
+    model.as_text().filter(|model| !model.is_empty()).map(|model| Value::Text(model.to_owned()))
 }

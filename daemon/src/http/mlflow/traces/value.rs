@@ -2,7 +2,7 @@
 //! attributes, and as protobuf's JSON of OpenTelemetry's `AnyValue`.
 
 use data_encoding::BASE64;
-use runmesh_core::trace::{Attribute, Value};
+use runmesh_core::trace::{Attribute, MAX_DEPTH, Value};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -85,11 +85,47 @@ pub(super) fn from_json(value: &serde_json::Value) -> Value {
     }
 }
 
-/// What a text holds that is a map or a list in JSON.
+/// What a text holds that is a map or a list in JSON, unless it is nested more deeply than a value may
+/// be.
 pub(super) fn unpacked(text: &str) -> Option<Value> {
     let json = serde_json::from_str(text).ok()?;
     let value = from_json(&json);
-    matches!(value, Value::Map(_) | Value::List(_)).then_some(value)
+    let is_packed = matches!(value, Value::Map(_) | Value::List(_));
+    (is_packed && is_within(&value, MAX_DEPTH)).then_some(value)
+}
+
+/// Whether a value has no more lists and maps within one another than `depth`.
+pub(super) fn is_within(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::List(_) | Value::Map(_) if depth == 0 => false,
+        Value::List(values) => values.iter().all(|value| is_within(value, depth - 1)),
+        Value::Map(attributes) => attributes.iter().all(|one| is_within(&one.value, depth - 1)),
+        _ => true,
+    }
+}
+
+/// A value as it was meant: many instrumentations write maps and lists, some even texts, as JSON into a
+/// text.
+pub(super) fn decoded(value: &Value) -> Value {
+    let Some(text) = value.as_text() else { return value.clone() };
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::String(inner)) => Value::Text(inner),
+        _ => unpacked(text).unwrap_or_else(|| value.clone()),
+    }
+}
+
+/// Whether a value says nothing: MLflow takes nothing, zero and what is empty for that.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Nothing => true,
+        Value::Boolean(value) => !value,
+        Value::Integer(value) => *value == 0,
+        Value::Number(value) => *value == 0.0,
+        Value::Text(text) => matches!(text.as_str(), "" | "\"\"" | "[]" | "{}"),
+        Value::Bytes(bytes) => bytes.is_empty(),
+        Value::List(values) => values.is_empty(),
+        Value::Map(attributes) => attributes.is_empty(),
+    }
 }
 
 /// A value as protobuf's JSON has an `AnyValue`.
