@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::Obstacle;
-use super::session::Held;
+use super::port::Held;
 use crate::ids::JournalId;
 use crate::store::Fault;
 

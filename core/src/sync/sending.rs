@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::message::{Obstacle, Scope};
-use super::session::Held;
+use super::port::Held;
 use crate::ids::JournalId;
 use crate::vector::VersionVector;
 

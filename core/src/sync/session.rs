@@ -12,21 +12,20 @@
 //! more then.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
+use super::admission::{self, NOT_A_MEMBER};
+use super::forks::Forks;
 use super::message::{
     CONTACTS_SINCE, Farewell, FirstEntry, MAX_ENTRIES, MAX_FRAME_BYTES, Message, Obstacle, Scope,
     VERSION, cut,
 };
+use super::port::{Ended, Held, Input, Output, Peering, Status, SyncError, UNAWAITED};
 use super::receiving::{Receiving, Verdict};
 use super::sending::Sending;
-use crate::act::{Act, ActKind};
 use crate::clock::UnixMillis;
-use crate::codec::DecodeError;
-use crate::entry::{EntryError, UnverifiedEntry};
-use crate::ids::{DeviceId, EntryHash, JournalId, WorkspaceId};
-use crate::membership::{JoinRefusal, Membership};
-use crate::operation::{Operation, OperationKind};
+use crate::entry::EntryError;
+use crate::ids::{EntryHash, JournalId};
+use crate::membership::JoinRefusal;
 use crate::store::Fault;
 use crate::ticket::Contact;
 use crate::vector::{MAX_JOURNALS, Tip, VersionVector};
@@ -41,219 +40,6 @@ const RESEND_AT_MOST_MS: u64 = 16 * RESEND_AFTER_MS;
 /// The longest message of a peer that has yet to show that it is a member.
 const MAX_STRANGER_BYTES: usize = 1 << 20;
 
-/// What a device is told that is no member and shows no join, or asks for a workspace that is not
-/// here.
-const NOT_A_MEMBER: &str = "this device is not a member";
-
-/// The goodbye to a stranger that names a workspace which is not here: it hears what it would hear if
-/// the workspace were here and did not know it.
-pub fn turned_away(first: Option<&FirstEntry>) -> Message {
-    let text = match first {
-        Some(_) => JoinRefusal::UnknownTicket.to_string(),
-        None => NOT_A_MEMBER.to_owned(),
-    };
-    Message::Bye { farewell: Farewell::NotAMember, text }
-}
-
-/// Who talks to whom about what.
-#[derive(Debug, Clone)]
-pub struct Peering {
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// This device.
-    pub device: DeviceId,
-    /// The other one, which has proven that it is.
-    pub peer: DeviceId,
-    /// What this device calls itself.
-    pub name: String,
-    /// This device's first entry, for peers that have not met it.
-    pub first: Option<FirstEntry>,
-    /// Whether this device called. Who is called says hello to members only: a stranger does not
-    /// hear which workspaces are here.
-    pub calls: bool,
-}
-
-/// What this device holds and who it knows.
-#[derive(Debug, Clone)]
-pub struct Held {
-    /// How much of each journal.
-    pub vector: VersionVector,
-    /// Who is a member, as far as that says.
-    pub membership: Arc<Membership>,
-}
-
-/// What a session is told.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// The peer can be talked to.
-    Started,
-    /// The peer sent this.
-    Received(Message),
-    /// The answer to [`Output::Load`].
-    Loaded {
-        /// The journal.
-        journal: JournalId,
-        /// The number of the first entry.
-        first: u64,
-        /// The hash of the entry before it.
-        previous: EntryHash,
-        /// The entries as they are stored; empty if there are none.
-        entries: Vec<Vec<u8>>,
-    },
-    /// The answer to the oldest `batches` of [`Output::Ingest`].
-    Ingested {
-        /// How many.
-        batches: usize,
-        /// What is held now.
-        held: Held,
-        /// What was not taken.
-        faults: Vec<(JournalId, Fault)>,
-    },
-    /// Something was sealed, or came from elsewhere.
-    Changed(Held),
-    /// Where this device is and where it reached others is this now: the peer shall know.
-    Contacts(Vec<Contact>),
-    /// Somebody looks at this device: the peer shall seal what it has.
-    Watch {
-        /// Comes back in [`Status::sealed`].
-        token: u32,
-    },
-    /// The answer to [`Output::Reclaim`].
-    Reclaimed {
-        /// The journal.
-        journal: JournalId,
-        /// The last of the entries, as the peer has them; none if they are not what they should be.
-        tip: Option<Tip>,
-        /// What is held now.
-        held: Held,
-    },
-    /// The answer to [`Output::Seal`].
-    Sealed {
-        /// The token of the question.
-        token: u32,
-        /// What is held now.
-        held: Held,
-    },
-    /// The time that [`Output::WakeAt`] named has come.
-    Tick,
-    /// This device ends the session.
-    Stop,
-}
-
-/// What a session wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Send this to the peer.
-    Send(Message),
-    /// Read entries from the store: at least one, up to some bytes and [`MAX_ENTRIES`].
-    Load {
-        /// The journal.
-        journal: JournalId,
-        /// The number of the first.
-        from: u64,
-        /// Stop before this many bytes.
-        max_bytes: usize,
-        /// Stop after this many entries.
-        max_entries: usize,
-    },
-    /// Verify and store these. Several may be done at once, in order.
-    Ingest {
-        /// The journal.
-        journal: JournalId,
-        /// The number of the first.
-        first: u64,
-        /// The hash of the entry before it, as the peer says.
-        previous: EntryHash,
-        /// The entries as they are stored.
-        entries: Vec<Vec<u8>>,
-    },
-    /// These are of one of this device's own journals, which the peer holds otherwise than it is
-    /// here: verify each by the hash before it that the peer says, and carry over what is not here.
-    Reclaim {
-        /// The journal.
-        journal: JournalId,
-        /// The number of the first.
-        first: u64,
-        /// The hash of the entry before it, as the peer says.
-        previous: EntryHash,
-        /// The entries as they are stored.
-        entries: Vec<Vec<u8>>,
-    },
-    /// Seal what clients wrote and answer with [`Input::Sealed`].
-    Seal {
-        /// To be given back.
-        token: u32,
-    },
-    /// The peer, which is a member, says where it is and where it reached others. To be believed
-    /// only as a place to call.
-    Learn(Vec<Contact>),
-    /// Give [`Input::Tick`] at this time; replaces what was wanted before.
-    WakeAt(UnixMillis),
-    /// The session is over; nothing follows.
-    Done(Ended),
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// This device ended it.
-    Here(Farewell),
-    /// The peer ended it, and said why.
-    There(Farewell, String),
-}
-
-/// A peer that does not keep to the protocol. The session is over; nothing of what it sent last is
-/// stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SyncError {
-    /// A message cannot be read.
-    #[error("the peer sent what is not a message")]
-    Malformed(#[from] DecodeError),
-    /// The peer is of another workspace.
-    #[error("the peer is of another workspace, {0}")]
-    OtherWorkspace(WorkspaceId),
-    /// More journals are named than there can be.
-    #[error("the peer named more than {MAX_JOURNALS} journals")]
-    TooManyJournals,
-    /// Entries are numbered past the end of numbers.
-    #[error("the peer sent entries of {journal} with numbers that do not exist")]
-    Numbers {
-        /// The journal.
-        journal: JournalId,
-    },
-}
-
-/// The token of [`Input::Watch`] whose answer nobody waits for.
-pub const UNAWAITED: u32 = 0;
-
-/// How a session stands, for people.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Status {
-    /// What the peer calls itself, once it said hello.
-    pub name: Option<String>,
-    /// Whether both have said what they hold.
-    pub met: bool,
-    /// How many entries the peer lacks, as far as is known.
-    pub to_send: u64,
-    /// How many entries the peer holds and we lack, as far as is known.
-    pub to_receive: u64,
-    /// Journals that we do not take from the peer, and why.
-    pub stuck: Vec<(JournalId, String)>,
-    /// Journals that the peer does not take from us, and why.
-    pub refused: Vec<(JournalId, String)>,
-    /// The last token that the peer gave back: it had sealed, and said what it holds.
-    pub sealed: Option<u32>,
-}
-
-/// How far a journal of this device is, of which the peer holds another line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reclaim {
-    /// So many entries of it came.
-    Coming(u64),
-    /// All came, or what came is not what it should be.
-    Done,
-}
-
 /// One sync conversation between two devices.
 #[derive(Debug)]
 pub struct Session {
@@ -264,8 +50,8 @@ pub struct Session {
     outputs: VecDeque<Output>,
     /// How many entries of each journal the peer was told of or sent.
     told: BTreeMap<JournalId, u64>,
-    /// This device's own journals that the peer holds otherwise, and whether all of that came.
-    forked: BTreeMap<JournalId, Reclaim>,
+    /// This device's own journals that the peer holds otherwise.
+    forks: Forks,
     /// Journals that the peer sent though we hold them: it does not know that we do.
     owed: BTreeSet<JournalId>,
     /// Whether this device has said hello.
@@ -299,7 +85,7 @@ impl Session {
             receiving: Receiving::default(),
             outputs: VecDeque::new(),
             told: BTreeMap::new(),
-            forked: BTreeMap::new(),
+            forks: Forks::default(),
             owed: BTreeSet::new(),
             introduced: false,
             told_all: false,
@@ -350,7 +136,7 @@ impl Session {
                 let refused = self.receiving.ingested(&self.held, batches, &faults);
                 for (journal, obstacle, text) in refused {
                     // What is asked for as a whole is not refused.
-                    if !self.forked.contains_key(&journal) {
+                    if !self.forks.knows(&journal) {
                         self.refuse(journal, obstacle, text);
                     }
                 }
@@ -528,7 +314,9 @@ impl Session {
             _ if self.is_newcomer() => {}
             Some(FirstEntry { incarnation, stored }) => {
                 let journal = JournalId { device: self.peering.peer, incarnation };
-                if let Some(refusal) = self.refusal(now, journal, &stored) {
+                let (members, workspace) = (&self.held.membership, self.peering.workspace);
+                if let Some(refusal) = admission::refusal(members, workspace, now, journal, &stored)
+                {
                     return self.leave(Farewell::NotAMember, &refusal.to_string());
                 }
                 self.admitting = true;
@@ -540,23 +328,6 @@ impl Session {
         if again {
             self.tell_all(Scope::All);
         }
-    }
-
-    /// Why a stranger's join is not let in here and now, by what is known here.
-    ///
-    /// Of two joins by one ticket that meet later, the set of acts decides; but to who comes to
-    /// this door with a ticket that is used up or has ended, it is closed.
-    fn refusal(&self, now: UnixMillis, journal: JournalId, stored: &[u8]) -> Option<JoinRefusal> {
-        let entry = UnverifiedEntry::decode(journal, 0, stored).ok()?;
-        let join = entry.operations().iter().find_map(|operation| match operation {
-            Operation::Whole { kind, content, .. } if *kind == OperationKind::Act as u8 => {
-                let act = Act::decode(content).ok()??;
-                matches!(act.kind, ActKind::Join { .. }).then_some(act.kind)
-            }
-            _ => None,
-        })?;
-        let membership = &self.held.membership;
-        membership.may_join(self.peering.workspace, &journal.device, &join, now.0).err()
     }
 
     /// Ends the session with a peer whose first entry did not make it a member.
@@ -589,8 +360,8 @@ impl Session {
     fn met_fork(&mut self, journal: JournalId) {
         let is_held = self.held.vector.tip(&journal).count > 0;
         let is_own = journal.device == self.peering.device && is_held;
-        if is_own && self.peer_is_member() && !self.forked.contains_key(&journal) {
-            self.forked.insert(journal, Reclaim::Coming(0));
+        if is_own && self.peer_is_member() && !self.forks.knows(&journal) {
+            self.forks.has_come(journal, 0);
             self.told.remove(&journal);
             self.tell_all(Scope::Again);
         }
@@ -599,13 +370,13 @@ impl Session {
     /// Takes in that entries of the peer's line are here. The peer hears so, and sends more.
     fn reclaimed(&mut self, journal: JournalId, tip: Option<Tip>) {
         let Some(tip) = tip else {
-            self.forked.insert(journal, Reclaim::Done);
+            self.forks.end(journal);
             return;
         };
         if self.sending.they_hold(&journal, tip.count + 1) {
-            self.forked.insert(journal, Reclaim::Coming(tip.count));
+            self.forks.has_come(journal, tip.count);
         } else {
-            self.forked.insert(journal, Reclaim::Done);
+            self.forks.end(journal);
         }
         let mut vector = VersionVector::new();
         vector.set(journal, tip);
@@ -616,7 +387,7 @@ impl Session {
     fn held_but_forked(&self) -> VersionVector {
         let mut vector = VersionVector::new();
         for (journal, tip) in self.held.vector.iter() {
-            if !matches!(self.forked.get(journal), Some(Reclaim::Coming(_))) {
+            if self.forks.next(journal).is_none() {
                 vector.set(*journal, *tip);
             }
         }
@@ -631,8 +402,8 @@ impl Session {
         previous: EntryHash,
         entries: Vec<Vec<u8>>,
     ) {
-        if let Some(Reclaim::Coming(count)) = self.forked.get(&journal).copied() {
-            if first <= count && until > count {
+        if let Some(next) = self.forks.next(&journal) {
+            if first <= next && until > next {
                 self.outputs.push_back(Output::Reclaim { journal, first, previous, entries });
             }
             return;
@@ -713,7 +484,7 @@ impl Session {
         let owed = std::mem::take(&mut self.owed);
         let mut vector = VersionVector::new();
         for (journal, tip) in self.held.vector.iter() {
-            if matches!(self.forked.get(journal), Some(Reclaim::Coming(_))) {
+            if self.forks.next(journal).is_some() {
                 continue;
             }
             let told = self.told.get(journal).is_some_and(|told| *told >= tip.count);
@@ -742,7 +513,7 @@ impl Session {
     /// Whether something is expected of the peer.
     fn waits(&self) -> bool {
         let wants_to_meet = self.peer_is_member() || self.is_newcomer();
-        self.forked.values().any(|line| matches!(line, Reclaim::Coming(_)))
+        self.forks.are_coming()
             || self.sending.waits_for_word()
             || self.receiving.waits()
             || (wants_to_meet && !self.sending.knows_theirs())
@@ -759,7 +530,7 @@ impl Session {
         self.attempts += 1;
         self.sending.start_over();
         self.receiving.insist();
-        if self.forked.values().any(|line| matches!(line, Reclaim::Coming(_))) {
+        if self.forks.are_coming() {
             self.tell_all(Scope::Again);
         }
         if !self.sending.knows_theirs() {
