@@ -69,10 +69,10 @@ fn pages(reader: &StoreReader, query: &RunQuery) -> Outcome<(Duration, usize)> {
         let query = RunQuery { after, limit: 1_000, ..query.clone() };
         let page = search_runs(&reader.snapshot()?, &query)?;
         found += page.runs.len();
-        if !page.more {
+        if !page.end.more {
             return Ok((started.elapsed(), found));
         }
-        after = page.end;
+        after = page.end.place;
     }
 }
 

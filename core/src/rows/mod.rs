@@ -2,7 +2,8 @@
 //!
 //! Rows are derived. A run's row holds all that a search returns, so that answering needs neither
 //! its document nor its series. Maps are kept as vectors sorted by key: they are read far more
-//! often than changed.
+//! often than changed. The texts that every run has are `T`: a `String`, or a `&str` where a row is
+//! read as it lies in the store.
 
 mod document;
 mod evaluation_dataset;
@@ -88,11 +89,13 @@ impl RunStatus {
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct KeyValue {
+pub struct KeyValue<T = String> {
     /// The key.
-    pub key: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key: T,
     /// The value.
-    pub value: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub value: T,
 }
 
 impl KeyValue {
@@ -146,9 +149,9 @@ impl Point {
 
 /// A point and the series it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
+pub struct Metric<T = String> {
     /// The metric's name.
-    pub key: String,
+    pub key: T,
     /// What else it belongs to.
     pub context: MetricContext,
     /// The point.
@@ -194,15 +197,15 @@ pub struct ModelOutput {
 
 /// All that is known of a run, but for its histories and artifacts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunRow {
+pub struct RunRow<T = String> {
     /// The run.
     pub id: RunId,
     /// The experiment it belongs to.
     pub experiment: ExperimentId,
     /// Its name.
-    pub name: String,
+    pub name: T,
     /// Who ran it, as the client says.
-    pub user: String,
+    pub user: T,
     /// How far it has come.
     pub status: RunStatus,
     /// In use or deleted.
@@ -214,13 +217,13 @@ pub struct RunRow {
     /// When it was deleted, in milliseconds since 1970.
     pub deleted_ms: Option<i64>,
     /// The note that people edit. MLflow's clients see it as a tag.
-    pub description: String,
+    pub description: T,
     /// Params, sorted by key.
-    pub params: Vec<KeyValue>,
+    pub params: Vec<KeyValue<T>>,
     /// Tags, sorted by key.
-    pub tags: Vec<KeyValue>,
+    pub tags: Vec<KeyValue<T>>,
     /// The latest point of each series, sorted by key and context.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<Metric<T>>,
     /// Datasets read, in the order in which they came.
     pub datasets: Vec<DatasetInput>,
     /// Logged models read, sorted.
@@ -231,7 +234,7 @@ pub struct RunRow {
     pub conflicted_params: Vec<String>,
 }
 
-impl RunRow {
+impl<T: AsRef<str>> RunRow<T> {
     /// The value of a param.
     pub fn param(&self, key: &str) -> Option<&str> {
         lookup(&self.params, key)
@@ -244,25 +247,25 @@ impl RunRow {
 
     /// The latest point of each metric, in whatever context it was logged, by key.
     pub fn latest_metrics(&self) -> impl Iterator<Item = (&str, &Point)> {
-        let series = self.metrics.chunk_by(|a, b| a.key == b.key);
+        let series = self.metrics.chunk_by(|a, b| a.key.as_ref() == b.key.as_ref());
         series.filter_map(|same| {
             let point = same.iter().map(|metric| &metric.point).max_by(|a, b| a.latest_order(b))?;
-            Some((same[0].key.as_str(), point))
+            Some((same[0].key.as_ref(), point))
         })
     }
 
     /// The latest point of a metric, in whatever context it was logged.
     pub fn metric(&self, key: &str) -> Option<&Point> {
-        let start = self.metrics.partition_point(|metric| metric.key.as_str() < key);
-        let same = self.metrics[start..].iter().take_while(|metric| metric.key == key);
+        let start = self.metrics.partition_point(|metric| metric.key.as_ref() < key);
+        let same = self.metrics[start..].iter().take_while(|metric| metric.key.as_ref() == key);
         same.map(|metric| &metric.point).max_by(|a, b| a.latest_order(b))
     }
 }
 
 /// The value of `key` in pairs sorted by key.
-pub fn lookup<'a>(pairs: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let at = pairs.binary_search_by(|pair| pair.key.as_str().cmp(key)).ok()?;
-    Some(&pairs[at].value)
+pub fn lookup<'a, T: AsRef<str>>(pairs: &'a [KeyValue<T>], key: &str) -> Option<&'a str> {
+    let at = pairs.binary_search_by(|pair| pair.key.as_ref().cmp(key)).ok()?;
+    Some(pairs[at].value.as_ref())
 }
 
 /// All that is known of an experiment.

@@ -57,7 +57,7 @@ pub use run_counts::count_runs;
 pub use run_datasets::{DatasetUse, dataset_uses};
 pub use run_find::{RunNumber, find_runs, read_runs};
 pub use run_groups::{Grouped, RunGroup, group_runs};
-pub use runs::{RunPage, RunQuery, ViewType, search_runs};
+pub use runs::{PageEnd, RunPage, RunQuery, ViewType, search_runs, visit_runs};
 pub use schema::{
     ALL_OF_RUNS, AttributeKind, DatasetField, EXPERIMENTS, ExperimentAttribute, Field, RUNS,
     RunAttribute, Schema,

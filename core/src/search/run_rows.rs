@@ -3,7 +3,6 @@
 use redb::{AccessGuard, Range, ReadOnlyTable};
 
 use super::run_view::RunView;
-use crate::rows::RunRow;
 use crate::store::{Snapshot, StoreError};
 
 type RowBytes = &'static [u8];
@@ -16,14 +15,6 @@ pub(super) struct RunRows {
 impl RunRows {
     pub(super) fn open(snapshot: &Snapshot) -> Result<Self, StoreError> {
         Ok(Self { table: snapshot.run_rows()? })
-    }
-
-    /// A run's row, all of it.
-    pub(super) fn whole(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
-        let Some(bytes) = self.table.get(number)? else { return Ok(None) };
-        postcard::from_bytes(bytes.value())
-            .map(Some)
-            .map_err(|source| StoreError::DamagedRow { table: "index-runs", source })
     }
 
     /// Reads rows by their numbers; none where there is no row.

@@ -72,8 +72,7 @@ fn reference(rows: &[RunRow], query: &RunQuery) -> RunPage {
     let rest = found.iter().skip(query.offset);
     RunPage {
         runs: rest.clone().take(query.limit).map(|row| (*row).clone()).collect(),
-        more: rest.count() > query.limit,
-        end: None,
+        end: PageEnd { more: rest.count() > query.limit, place: None },
     }
 }
 
@@ -404,7 +403,7 @@ fn group_field() -> impl Strategy<Value = Field<RunAttribute>> {
 
 /// By their text: NaN is not equal to itself.
 fn shown(page: &RunPage) -> String {
-    format!("{:?} {}", page.runs, page.more)
+    format!("{:?} {}", page.runs, page.end.more)
 }
 
 /// What counting is defined to answer.
@@ -427,10 +426,10 @@ fn read_in_pages(
         let query = RunQuery { after, limit, ..query.clone() };
         let page = search_runs(&snapshots(), &query)?;
         runs.extend(page.runs);
-        if !page.more {
+        if !page.end.more {
             return Ok(runs);
         }
-        after = page.end;
+        after = page.end.place;
     }
 }
 
@@ -457,12 +456,12 @@ proptest! {
         let (db, snapshot) = holding(&rows).expect("memory does not fail");
         let whole = RunQuery { offset: 0, limit: usize::MAX, ..query.clone() };
         let whole = search_runs(&snapshot, &whole).expect("memory does not fail");
-        let mut pages = RunPage { more: true, ..RunPage::default() };
-        while pages.more {
+        let mut pages = RunPage { end: PageEnd { more: true, place: None }, ..RunPage::default() };
+        while pages.end.more {
             let query = RunQuery { offset: pages.runs.len(), limit, ..query.clone() };
             let page = search_runs(&snapshot, &query).expect("memory does not fail");
             pages.runs.extend(page.runs);
-            pages.more = page.more;
+            pages.end = page.end;
         }
         prop_assert_eq!(shown(&pages), shown(&whole));
         let query = RunQuery { offset: 0, ..query };

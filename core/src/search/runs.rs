@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 
-use super::run_rows::RunRows;
+use super::run_rows::{RowReader, RunRows};
 use super::run_walk::{Found, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
 use crate::ids::ExperimentId;
-use crate::rows::{Lifecycle, RunRow};
+use crate::rows::{Lifecycle, RunRow, damaged_run};
 use crate::store::{Snapshot, StoreError};
 
 /// Whether rows in use, deleted ones or both are searched.
@@ -92,39 +92,71 @@ impl RunQuery {
 pub struct RunPage {
     /// The runs, in order.
     pub runs: Vec<RunRow>,
-    /// Whether there are more after them.
+    /// Where they end.
+    pub end: PageEnd,
+}
+
+/// Where a page of runs ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageEnd {
+    /// Whether there are more after it.
     pub more: bool,
-    /// The place of the last of them in the order. What [`RunQuery::after`] returns stays the same
-    /// however many runs before it come or go meanwhile.
-    pub end: Option<Vec<u8>>,
+    /// The place of the last run in the order, if there is a run. What [`RunQuery::after`] returns stays
+    /// the same however many runs before it come or go meanwhile.
+    pub place: Option<Vec<u8>>,
 }
 
 /// Finds runs.
 pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, StoreError> {
-    let mut page = RunPage::default();
-    let mut skipped = 0;
+    let mut runs = Vec::new();
+    let end = each_row(snapshot, query, |bytes| {
+        runs.push(postcard::from_bytes(bytes).map_err(damaged_run)?);
+        Ok(())
+    })?;
+    Ok(RunPage { runs, end })
+}
+
+/// Finds runs and hands out each in its turn, as it lies in the store: a row has some eighty texts, and
+/// to make these costs more than to find it.
+pub fn visit_runs(
+    snapshot: &Snapshot,
+    query: &RunQuery,
+    mut visit: impl FnMut(&RunRow<&str>) -> Result<(), StoreError>,
+) -> Result<PageEnd, StoreError> {
+    each_row(snapshot, query, |bytes| visit(&postcard::from_bytes(bytes).map_err(damaged_run)?))
+}
+
+fn each_row(
+    snapshot: &Snapshot,
+    query: &RunQuery,
+    mut take: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<PageEnd, StoreError> {
+    let mut end = PageEnd::default();
+    let (mut skipped, mut taken) = (0, 0);
     meet_in_order(snapshot, query, |rows, found| {
         if skipped < query.offset() {
             skipped += 1;
-        } else if page.runs.len() == query.limit {
-            page.more = true;
+        } else if taken == query.limit {
+            end.more = true;
             return Ok(ControlFlow::Break(()));
-        } else {
-            page.runs.extend(rows.whole(found.number)?);
-            page.end = Some(found.sort_key.clone());
+        } else if let Some(bytes) = rows.read(found.number)? {
+            take(bytes.value())?;
+            taken += 1;
+            end.place = Some(found.sort_key.clone());
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(page)
+    Ok(end)
 }
 
 /// Meets the runs that a query finds, in order, until one is enough.
 pub(super) fn meet_in_order(
     snapshot: &Snapshot,
     query: &RunQuery,
-    mut meet: impl FnMut(&RunRows, &Found) -> Result<ControlFlow<()>, StoreError>,
+    mut meet: impl FnMut(&mut RowReader<'_>, &Found) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
     let rows = RunRows::open(snapshot)?;
+    let mut reader = rows.reader();
     let mut experiments = query.experiments.clone();
     experiments.sort_unstable();
     experiments.dedup();
@@ -142,7 +174,7 @@ pub(super) fn meet_in_order(
 
     while let Some(mut head) = heads.peek_mut() {
         let Reverse((found, walk)) = &mut *head;
-        if meet(&rows, found)?.is_break() {
+        if meet(&mut reader, found)?.is_break() {
             return Ok(());
         }
         match walks[*walk].next_found()? {

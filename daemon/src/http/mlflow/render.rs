@@ -57,8 +57,12 @@ pub(crate) struct KeyValueJson<'a> {
 }
 
 /// The tags of a run or an experiment with those that stand for fields of ours, by key.
-fn tags_with<'a>(tags: &'a [KeyValue], extra: &[(&'a str, &'a str)]) -> Vec<KeyValueJson<'a>> {
-    let own = tags.iter().map(|tag| KeyValueJson { key: &tag.key, value: &tag.value });
+fn tags_with<'a, T: AsRef<str>>(
+    tags: &'a [KeyValue<T>],
+    extra: &[(&'a str, &'a str)],
+) -> Vec<KeyValueJson<'a>> {
+    let own =
+        tags.iter().map(|tag| KeyValueJson { key: tag.key.as_ref(), value: tag.value.as_ref() });
     let extra = extra.iter().filter(|(_, value)| !value.is_empty());
     let extra = extra.map(|(key, value)| KeyValueJson { key, value });
     let mut all: Vec<_> = own.chain(extra).collect();
@@ -113,13 +117,13 @@ pub(crate) struct RunInfoJson<'a> {
 
 impl<'a> RunInfoJson<'a> {
     /// The fields of a run whose experiment has its artifacts at `location`.
-    pub(crate) fn new(row: &'a RunRow, location: Option<&str>) -> Self {
+    pub(crate) fn new<T: AsRef<str>>(row: &'a RunRow<T>, location: Option<&str>) -> Self {
         let run_id = row.id.to_string();
         Self {
             run_uuid: run_id.clone(),
             experiment_id: row.experiment.to_string(),
-            run_name: &row.name,
-            user_id: &row.user,
+            run_name: row.name.as_ref(),
+            user_id: row.user.as_ref(),
             status: row.status.as_str(),
             start_time: row.start_ms,
             end_time: row.end_ms,
@@ -136,7 +140,7 @@ pub(crate) fn default_location(experiment: ExperimentId) -> String {
 }
 
 /// Where a run's artifacts are, as clients are told. A query at the location's end stays there.
-pub(crate) fn artifact_uri(row: &RunRow, location: Option<&str>) -> String {
+pub(crate) fn artifact_uri<T>(row: &RunRow<T>, location: Option<&str>) -> String {
     match location {
         None => format!("mlflow-artifacts:/{}/{}/artifacts", row.experiment, row.id),
         Some(location) => below(location, &format!("{}/artifacts", row.id)),
@@ -152,19 +156,19 @@ pub(crate) fn below(location: &str, path: &str) -> String {
 
 /// A run.
 #[derive(Serialize)]
-pub(crate) struct RunJson<'a> {
+pub(crate) struct RunJson<'a, T = String> {
     info: RunInfoJson<'a>,
-    data: RunDataJson<'a>,
+    data: RunDataJson<'a, T>,
     inputs: RunInputsJson<'a>,
     outputs: RunOutputsJson<'a>,
 }
 
 #[derive(Serialize)]
-struct RunDataJson<'a> {
+struct RunDataJson<'a, T> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<MetricJson<'a>>,
     #[serde(skip_serializing_if = "slice_is_empty")]
-    params: &'a [KeyValue],
+    params: &'a [KeyValue<T>],
     tags: Vec<KeyValueJson<'a>>,
 }
 
@@ -186,10 +190,10 @@ fn slice_is_empty<T>(slice: &&[T]) -> bool {
     slice.is_empty()
 }
 
-impl<'a> RunJson<'a> {
+impl<'a, T: AsRef<str>> RunJson<'a, T> {
     /// A run whose experiment has its artifacts at `location`.
-    pub(crate) fn new(row: &'a RunRow, location: Option<&str>) -> Self {
-        let extra = [(RUN_NAME_TAG, row.name.as_str()), (NOTE_TAG, row.description.as_str())];
+    pub(crate) fn new(row: &'a RunRow<T>, location: Option<&str>) -> Self {
+        let extra = [(RUN_NAME_TAG, row.name.as_ref()), (NOTE_TAG, row.description.as_ref())];
         Self {
             info: RunInfoJson::new(row, location),
             data: RunDataJson {
@@ -207,11 +211,8 @@ impl<'a> RunJson<'a> {
 }
 
 /// The latest point by key: a run that measured several models has one series for each.
-fn latest_metrics(row: &RunRow) -> Vec<MetricJson<'_>> {
-    let of_one_key = row.metrics.chunk_by(|a, b| a.key == b.key);
-    let latest =
-        of_one_key.filter_map(|series| series.iter().max_by(|a, b| a.point.latest_order(&b.point)));
-    latest.map(|metric| MetricJson::new(&metric.key, &metric.point)).collect()
+fn latest_metrics<T: AsRef<str>>(row: &RunRow<T>) -> Vec<MetricJson<'_>> {
+    row.latest_metrics().map(|(key, point)| MetricJson::new(key, point)).collect()
 }
 
 /// A point of a metric.
@@ -321,6 +322,52 @@ impl<T: Serialize> Serialize for Page<'_, T> {
             map.serialize_entry("next_page_token", next)?;
         }
         map.end()
+    }
+}
+
+/// A page whose elements are written as they come. Like any, it is left out if it has none.
+pub(crate) struct GrowingPage {
+    body: Vec<u8>,
+    length: usize,
+}
+
+impl GrowingPage {
+    /// A page of the list of this name.
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { body: format!("{{\"{name}\":[").into_bytes(), length: 0 }
+    }
+
+    /// Adds an element.
+    pub(crate) fn push(&mut self, item: &impl Serialize) {
+        if self.length > 0 {
+            self.body.push(b',');
+        }
+        self.length += 1;
+        self.write(item);
+    }
+
+    /// How many elements it has.
+    pub(crate) const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The answer, with the token of the next page if there is one.
+    pub(crate) fn end(mut self, next: Option<&str>) -> Response {
+        if self.length == 0 {
+            return done();
+        }
+        self.body.push(b']');
+        if let Some(next) = next {
+            self.body.extend_from_slice(b",\"next_page_token\":");
+            self.write(next);
+        }
+        self.body.push(b'}');
+        json_bytes(self.body)
+    }
+
+    fn write(&mut self, value: &(impl Serialize + ?Sized)) {
+        let written = serde_json::to_writer(&mut self.body, value);
+        written.expect("answers have text keys and plain values");
     }
 }
 

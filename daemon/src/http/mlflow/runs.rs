@@ -38,7 +38,11 @@ pub(crate) struct Locations(HashMap<ExperimentId, Option<String>>);
 
 impl Locations {
     /// Looks up the experiment of a run.
-    pub(crate) fn add(&mut self, snapshot: &Snapshot, run: &RunRow) -> Result<(), StoreError> {
+    pub(crate) fn add<T>(
+        &mut self,
+        snapshot: &Snapshot,
+        run: &RunRow<T>,
+    ) -> Result<(), StoreError> {
         if let Entry::Vacant(entry) = self.0.entry(run.experiment) {
             // A run can arrive before its experiment; until then the default is all we know.
             let experiment = snapshot.experiment(run.experiment)?;
@@ -48,7 +52,7 @@ impl Locations {
     }
 
     /// The location of a run that was added, unless it is the default.
-    pub(crate) fn of(&self, run: &RunRow) -> Option<&str> {
+    pub(crate) fn of<T>(&self, run: &RunRow<T>) -> Option<&str> {
         self.0.get(&run.experiment)?.as_deref()
     }
 }

@@ -9,14 +9,14 @@ use runmesh_core::ids::ExperimentId;
 use runmesh_core::search::{
     EXPERIMENTS, ExperimentAttribute, ExperimentQuery, Field, PageStart, RUNS, RowQuery,
     RunAttribute, RunQuery, SearchError, ViewType, parse_filter, parse_order, search_experiments,
-    search_runs,
+    visit_runs,
 };
 use runmesh_core::store::{Snapshot, StoreError};
 use serde_json::Value;
 
 use super::error::ApiError;
 use super::message::{Fields, Message, wrong_type};
-use super::render::{self, ExperimentJson, NOTE_TAG, Page, RUN_NAME_TAG, RunJson};
+use super::render::{self, ExperimentJson, GrowingPage, NOTE_TAG, Page, RUN_NAME_TAG, RunJson};
 use super::runs::Locations;
 use super::{experiments, page, read};
 use crate::app::App;
@@ -115,15 +115,15 @@ fn answer_runs(
     if query.names(&Field::Attribute(RunAttribute::ArtifactUri)) {
         query.artifact_roots = artifact_roots(snapshot, &query.experiments)?;
     }
-    let found = search_runs(snapshot, &query)?;
-    let mut locations = Locations::default();
-    for run in &found.runs {
+    let (mut runs, mut locations) = (GrowingPage::new("runs"), Locations::default());
+    let end = visit_runs(snapshot, &query, |run| {
         locations.add(snapshot, run)?;
-    }
-    let runs: Vec<_> = found.runs.iter().map(|run| RunJson::new(run, locations.of(run))).collect();
-    let end = found.end.filter(|_| found.more);
-    let next = end.map(|end| page.next(runs.len(), &end));
-    Ok(render::json(&Page { name: "runs", items: &runs, next }))
+        runs.push(&RunJson::new(run, locations.of(run)));
+        Ok(())
+    })?;
+    let place = end.place.filter(|_| end.more);
+    let next = place.map(|place| page.next(runs.len(), &place));
+    Ok(runs.end(next.as_deref()))
 }
 
 fn artifact_roots(

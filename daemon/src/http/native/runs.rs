@@ -68,7 +68,7 @@ pub(super) async fn search(
         wanted_runs.limit = search.limit.min(MAX_RUNS);
         let page = search_runs(snapshot, &wanted_runs)?;
         let runs = page.runs.into_iter().map(|row| run(&rows, row)).collect();
-        Ok(Json(FoundRuns { runs, more: page.more }))
+        Ok(Json(FoundRuns { runs, more: page.end.more }))
     })
     .await
 }
