@@ -6,9 +6,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use runmesh_core::api::{Artifact, Transfers};
@@ -16,12 +13,10 @@ use runmesh_core::ids::BlobHash;
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::progress::while_looking;
 use crate::screen::{Screen, note};
 use crate::show::{artifact_table, url_part};
 use crate::text::{bytes, clean, count};
-
-/// How often to ask how far a transfer is.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Lists the files of a run.
 pub(crate) fn ls(
@@ -153,23 +148,14 @@ fn while_fetched<T>(
     wait: impl FnOnce() -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let before = progress.position();
-    let (done, is_done) = mpsc::channel::<()>();
-    let waited = thread::scope(|scope| {
-        scope.spawn(|| {
-            let is_done = is_done;
-            while is_done.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // What cannot be told now is told the next time.
-                let Ok(transfers) = client.get::<Transfers>("transfers", &[]) else { continue };
-                let ours = transfers.under_way.iter().find(|one| one.blob == *blob);
-                if let Some(one) = ours {
-                    progress.set_position(before + one.bytes_done);
-                }
-            }
-        });
-        let waited = wait();
-        drop(done);
-        waited
-    });
+    let look = || {
+        // What cannot be told now is told the next time.
+        let Ok(transfers) = client.get::<Transfers>("transfers", &[]) else { return };
+        if let Some(one) = transfers.under_way.iter().find(|one| one.blob == *blob) {
+            progress.set_position(before + one.bytes_done);
+        }
+    };
+    let waited = while_looking(look, wait);
     progress.set_position(before);
     waited
 }

@@ -15,7 +15,7 @@ use crate::args::Audit;
 use crate::bundles::export_to;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::members::spinner;
+use crate::progress::spinner;
 use crate::screen::{Screen, Tone, note};
 use crate::text::{ago, bytes, clean, clean_in, count, moment, name_or, now_ms};
 

@@ -10,7 +10,7 @@ use crate::args::Restore;
 use crate::bundles::save;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::members::spinner;
+use crate::progress::spinner;
 use crate::screen::{Screen, Tone, note};
 use crate::text::{bytes, clean, count, moment};
 

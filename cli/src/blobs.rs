@@ -9,7 +9,7 @@ use runmesh_core::api::{
 
 use crate::client::Client;
 use crate::error::CliError;
-use crate::members::spinner;
+use crate::progress::spinner;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
 use crate::show::url_part;
 use crate::text::{ago, bytes, clean, count, name_or, now_ms};

@@ -9,7 +9,7 @@ use runmesh_core::api::{BundleReport, ExportRequest};
 use crate::args;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::members::spinner;
+use crate::progress::spinner;
 use crate::screen::{Screen, Tone, note};
 use crate::text::{bytes, clean, count, moment};
 

@@ -8,7 +8,7 @@ use runmesh_daemon::places::PlaceName;
 
 use crate::client::Client;
 use crate::error::CliError;
-use crate::members::spinner;
+use crate::progress::spinner;
 use crate::screen::{Screen, Tone, note, toned};
 use crate::text::{clean, span};
 

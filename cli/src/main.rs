@@ -17,6 +17,7 @@ mod job;
 mod log;
 mod members;
 mod models;
+mod progress;
 mod runs;
 mod screen;
 mod service;

@@ -1,21 +1,21 @@
 //! The devices of the workspace: `join`, `members`, `remove`, `role`, `rename`, `revoke`, `peers` and
 //! `sync`.
 
-use std::time::Duration;
-
 use comfy_table::Cell;
-use indicatif::{ProgressBar, ProgressStyle};
 use runmesh_core::api::{
-    JoinRequest, Joined, Members, Named, PLACES, Peer, RemoveRequest, RenameRequest, RevokeRequest,
-    RoleRequest, SyncReport, SyncRequest,
+    JoinRequest, JoinStage, Joined, Joining, Members, Named, PLACES, Peer, RemoveRequest,
+    RenameRequest, RevokeRequest, RoleRequest, SyncReport, SyncRequest,
 };
 use runmesh_core::ids::DeviceId;
 
 use crate::args;
 use crate::client::Client;
 use crate::error::CliError;
+use crate::progress::{spinner, while_looking};
 use crate::screen::{Screen, Tone, cell, note, right, toned};
-use crate::text::{ago, bytes, clean, count, list, moment, name_or, name_with, now_ms, span};
+use crate::text::{
+    ago, bytes, clean, count, list, moment, name_or, name_with, now_ms, span, thousands,
+};
 
 /// How much of a ticket's key is shown: enough to tell it from the others.
 const KEY_CHARS: usize = 10;
@@ -26,7 +26,13 @@ pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Re
     let name = name.map(String::from);
     let request = JoinRequest { ticket, leave_behind, unmet, name, through };
     let waiting = spinner("joining");
-    let joined: Joined = client.post("join", &request)?;
+    let look = || {
+        // What cannot be told now is told the next time.
+        if let Ok([joining]) = client.get::<Vec<Joining>>("join", &[]).as_deref() {
+            waiting.set_message(how_far(joining));
+        }
+    };
+    let joined: Joined = while_looking(look, || client.post("join", &request))?;
     waiting.finish_and_clear();
     if screen.is_json() {
         return screen.json(&joined);
@@ -49,6 +55,22 @@ pub(crate) fn join(client: &Client, join: args::Join, screen: &mut Screen) -> Re
     }
     note("next: `runmesh sync --wait` waits until both hold the same");
     Ok(())
+}
+
+/// How far joining is, in a line.
+fn how_far(joining: &Joining) -> String {
+    let member = name_or(&joining.through.name, joining.through.id.short());
+    let (entries, runs) =
+        (count(joining.entries, "entry", "entries"), count(joining.runs, "run", "runs"));
+    match joining.stage {
+        JoinStage::Calling => format!("calling {member}"),
+        JoinStage::TakingIn if joining.entries_to_come > 0 => {
+            let all = thousands(joining.entries + joining.entries_to_come);
+            format!("taking in from {member}: {entries} of {all}, {runs} so far")
+        }
+        JoinStage::TakingIn => format!("taking in from {member}: {entries}, {runs} so far"),
+        JoinStage::TakingAlong => "taking what this device has along".to_owned(),
+    }
 }
 
 /// Lists the members, those who were, and the tickets that are open.
@@ -239,11 +261,27 @@ pub(crate) fn sync(
     Ok(())
 }
 
-/// Shows on a terminal that something is under way.
-pub(crate) fn spinner(doing: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message(doing);
-    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
-    bar.set_style(style.expect("the template is valid"));
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
+#[cfg(test)]
+mod tests {
+    use runmesh_core::ids::WorkspaceId;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_to_join_reads_from_whom_and_how_much_of_how_much() {
+        let through = Named { id: DeviceId::new([7; 32]), name: String::new() };
+        let (workspace, stage) = (WorkspaceId::new([1; 32]), JoinStage::Calling);
+        let mut joining =
+            Joining { workspace, through, stage, entries: 1, entries_to_come: 0, runs: 0 };
+        let short = joining.through.id.short();
+        assert_eq!(how_far(&joining), format!("calling {short}"));
+        joining.stage = JoinStage::TakingIn;
+        joining.through.name = "ann\x1b[2J".to_owned();
+        let told = how_far(&joining);
+        assert!(told.ends_with(": 1 entry, 0 runs so far") && !told.contains('\x1b'), "{told:?}");
+        joining.through.name = "ann".to_owned();
+        (joining.entries, joining.entries_to_come, joining.runs) = (1_200, 34_000, 950_000);
+        let told = "taking in from ann: 1,200 entries of 35,200, 950,000 runs so far";
+        assert_eq!(how_far(&joining), told);
+    }
 }

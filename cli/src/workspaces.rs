@@ -11,7 +11,7 @@ use crate::args::Workspace;
 use crate::blobs::confirm;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::members::spinner;
+use crate::progress::spinner;
 use crate::screen::{Screen, Tone, cell, note, right, toned};
 use crate::text::{bytes, clean, count, name_with};
 

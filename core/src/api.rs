@@ -8,6 +8,7 @@ mod audit;
 mod blobs;
 mod bundles;
 mod conflicts;
+mod join;
 mod logged_models;
 mod members;
 mod models;
@@ -27,6 +28,7 @@ pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
 };
 pub use self::conflicts::{ConflictInfo, ConflictValue, Conflicts, ResolveConflict};
+pub use self::join::{JoinRequest, JoinStage, Joined, Joining};
 pub use self::logged_models::LoggedModelDetails;
 pub use self::members::{
     FormerMember, MemberInfo, Members, OpenTicket, RecoveryTicket, RefusedJoin, RemoveRequest,
@@ -267,45 +269,6 @@ pub struct Invitation {
     pub expires_ms: Option<u64>,
     /// How many devices may join by it.
     pub uses: u32,
-}
-
-/// `POST join`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct JoinRequest {
-    /// The ticket.
-    pub ticket: String,
-    /// Whether the runs of the present workspace stay where they are: the other is joined beside
-    /// it, and is the one that clients get if they name none.
-    #[serde(default)]
-    pub leave_behind: bool,
-    /// Whether to join without meeting anybody: the join travels in a bundle of this device.
-    #[serde(default)]
-    pub unmet: bool,
-    /// Under which name the workspace is joined beside those of this device; without one, it takes
-    /// the place of the present one, with its runs.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Members to ask beside those that the ticket names, each as `DEVICE@IP:PORT`.
-    #[serde(default)]
-    pub through: Vec<String>,
-}
-
-/// The answer to `POST join`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Joined {
-    /// The workspace that was joined.
-    pub workspace: Named<WorkspaceId>,
-    /// The member that let us in.
-    pub through: Named<DeviceId>,
-    /// What this device may do there.
-    pub role: Role,
-    /// How many runs were taken along.
-    pub runs_taken: u64,
-    /// What the workspace is called in addresses on this device.
-    #[serde(default)]
-    pub place: String,
 }
 
 /// `POST sync`: waits until this device and all connected peers hold the same entries, and this

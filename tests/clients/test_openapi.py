@@ -142,6 +142,7 @@ def test_answers_are_what_the_description_says(described, devices):
     check("get", "/members")
     check("get", "/recovery")
     check("get", "/doctor")
+    assert check("get", "/join") == []
     assert check("post", "/audit", {"run": run})["lines"]
     check("post", "/audit/verify")
 

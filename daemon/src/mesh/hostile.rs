@@ -22,10 +22,10 @@ struct Raw {
 }
 
 /// A conversation in which anything may be said.
-struct Talk {
-    send: SendStream,
-    receive: RecvStream,
-    connection: Connection,
+pub(super) struct Talk {
+    pub(super) send: SendStream,
+    pub(super) receive: RecvStream,
+    pub(super) connection: Connection,
 }
 
 impl Raw {
@@ -54,7 +54,7 @@ impl Raw {
 }
 
 impl Talk {
-    async fn say(&mut self, message: Message) {
+    pub(super) async fn say(&mut self, message: Message) {
         self.send.write_all(&message.frame().0).await.unwrap();
     }
 
@@ -74,7 +74,7 @@ impl Talk {
         Some(Message::decode(&bytes).unwrap())
     }
 
-    async fn hear_until(&mut self, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
+    pub(super) async fn hear_until(&mut self, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
         let mut heard = Vec::new();
         while let Some(message) = self.hear().await {
             let done = wanted(&message);

@@ -6,6 +6,7 @@
 //! made the ticket is called first, then the others that are known.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use runmesh_core::act::{ActKind, Role};
@@ -17,6 +18,7 @@ use runmesh_core::ticket::{Contact, Ticket};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use super::joining::JoinProgress;
 use super::link::{Link, LinkError};
 use super::{DIAL_TIMEOUT, Mesh, locked};
 use crate::home::Home;
@@ -129,19 +131,31 @@ impl Mesh {
         leave_behind: bool,
     ) -> Result<Joined, JoinError> {
         let inner = &self.inner;
-        let Admitted { workspace, joined } = self.admit(home, ticket).await?;
+        let progress = inner.board.joinings.begin(ticket.workspace, ticket.inviter);
+        let Admitted { workspace, joined } = self.admit_showing(home, ticket, &progress).await?;
         let runs = inner.workspace.snapshot()?.counts()?.runs;
         if joined.role == Role::Reader && runs > 0 && !leave_behind {
             workspace.stop().await;
             return Err(JoinError::OnlyReads { runs });
         }
         let take_along = !leave_behind && joined.role >= Role::Writer;
+        progress.takes_along();
         let runs_taken = self.replace_by(home, workspace, take_along).await?;
         Ok(Joined { runs_taken, ..joined })
     }
 
     /// Has a member let this device into the workspace of a ticket.
     pub async fn admit(&self, home: &Home, ticket: &Ticket) -> Result<Admitted, JoinError> {
+        let progress = self.inner.board.joinings.begin(ticket.workspace, ticket.inviter);
+        self.admit_showing(home, ticket, &progress).await
+    }
+
+    async fn admit_showing(
+        &self,
+        home: &Home,
+        ticket: &Ticket,
+        progress: &JoinProgress,
+    ) -> Result<Admitted, JoinError> {
         let inner = &self.inner;
         let candidate = self.candidate(home, ticket)?;
         let is_member = |held: &Workspace| {
@@ -151,7 +165,7 @@ impl Mesh {
         // An earlier attempt may have come as far as this.
         let admitted = match is_member(&candidate) {
             true => Ok(ticket.inviter),
-            false => self.be_admitted(ticket, &candidate).await,
+            false => self.be_admitted(ticket, &candidate, progress).await,
         };
         let membership = candidate.snapshot().and_then(|held| held.membership());
         let role = membership.as_ref().ok().and_then(|all| all.role(&inner.device));
@@ -258,13 +272,15 @@ impl Mesh {
         &self,
         ticket: &Ticket,
         candidate: &Workspace,
+        progress: &JoinProgress,
     ) -> Result<DeviceId, JoinError> {
         let inviter = Contact { device: ticket.inviter, addresses: ticket.addresses.clone() };
         let contacts: Vec<_> = std::iter::once(&inviter).chain(&ticket.others).collect();
         let patience = if contacts.len() == 1 { DIAL_TIMEOUT } else { ONE_OF_SEVERAL_TIMEOUT };
         let mut told = None;
         for contact in &contacts {
-            match self.ask_to_be_admitted(contact, candidate, patience).await {
+            progress.calls(contact.device);
+            match self.ask_to_be_admitted(contact, candidate, patience, progress).await {
                 Ok(()) => return Ok(contact.device),
                 Err(JoinError::Unreachable { .. }) => {}
                 // Who made the ticket knows; another may not have heard of it yet.
@@ -282,6 +298,7 @@ impl Mesh {
         contact: &Contact,
         candidate: &Workspace,
         patience: Duration,
+        progress: &JoinProgress,
     ) -> Result<(), JoinError> {
         let (inner, Contact { device: member, addresses }) = (&self.inner, contact);
         let unreachable = || JoinError::Unreachable { addresses: addresses.clone() };
@@ -291,10 +308,13 @@ impl Mesh {
             Ok(Ok(connection)) => connection,
             _ => return Err(unreachable()),
         };
-        let link = Link::calling(connection, inner.device);
+        let link = Arc::new(Link::calling(connection, inner.device));
+        progress.takes_in(&link);
         // Both are to be known as members: of a member that is not, nothing is believed later.
         let both = [inner.device, *member];
         let session = link.drive(inner, candidate, |held| {
+            let counts = candidate.snapshot().and_then(|held| held.counts());
+            progress.has_runs(counts.map_or(0, |counts| counts.runs));
             both.iter().all(|device| held.membership.role(device).is_some())
         });
         let received = || link.connection().stats().udp_rx.bytes;

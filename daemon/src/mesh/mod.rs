@@ -11,6 +11,9 @@ mod endpoint;
 #[cfg(test)]
 mod hostile;
 mod join;
+mod joining;
+#[cfg(test)]
+mod joining_tests;
 mod lan;
 mod link;
 mod looking;

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::addresses::AddressBook;
+use super::joining::Joinings;
 use super::link::{self, Call};
 use super::tasks::Tasks;
 use super::{DIAL_TIMEOUT, EndpointError, Inner, device_at, endpoint, lan, locked};
@@ -35,6 +36,8 @@ pub(super) struct Board {
     pub(super) device: DeviceId,
     /// Where peers were reached, in whatever workspace.
     pub(super) book: Mutex<AddressBook>,
+    /// What is being joined.
+    pub(super) joinings: Joinings,
     meshes: Meshes,
     provider: blobs::Provider,
     /// A connection of the blob protocol with each peer.
@@ -70,6 +73,7 @@ impl Switchboard {
             endpoint,
             device: crate::workspace::device_of(home),
             book: Mutex::new(AddressBook::open(home.path().join("peers.json"), config)),
+            joinings: Joinings::default(),
             provider: blobs::Provider::new(blobs, gate(&meshes)),
             meshes,
             blob_connections: Mutex::default(),

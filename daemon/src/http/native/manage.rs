@@ -10,7 +10,8 @@ use axum::extract::State;
 use futures_util::StreamExt;
 use futures_util::stream;
 use runmesh_core::api::{
-    Diagnosis, Invitation, InviteRequest, JoinRequest, Joined, Named, Peer, SyncReport, SyncRequest,
+    Diagnosis, Invitation, InviteRequest, JoinRequest, Joined, Joining, Named, Peer, SyncReport,
+    SyncRequest,
 };
 use runmesh_core::store::Snapshot;
 use runmesh_core::ticket::Ticket;
@@ -77,6 +78,12 @@ pub(super) async fn join(State(app): State<Arc<App>>, body: Bytes) -> Result<Jso
         runs_taken: joined.runs_taken,
         place,
     }))
+}
+
+/// How far joining is, of whoever is at it on this device.
+pub(super) async fn joining(State(app): State<Arc<App>>) -> Result<Json<Vec<Joining>>, Error> {
+    // The store is not asked: it may be what is being taken along.
+    Ok(Json(mesh(&app)?.joining()))
 }
 
 pub(super) async fn peers(State(app): State<Arc<App>>) -> Json<Vec<Peer>> {

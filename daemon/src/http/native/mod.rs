@@ -93,7 +93,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/members/rename", post(members::rename))
         .route("/members/revoke", post(members::revoke))
         .route("/recovery", get(members::recovery).delete(members::forget_recovery))
-        .route("/join", post(manage::join))
+        .route("/join", get(manage::joining).post(manage::join))
         .route("/pins", post(blobs::pin))
         .route("/pins/remove", post(blobs::unpin))
         .route("/gc", post(blobs::gc))

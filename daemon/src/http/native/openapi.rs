@@ -12,7 +12,7 @@ use runmesh_core::api::{
     Artifact, AuditPage, AuditQuery, AuditReport, BundleReport, CollectRequest, Collected, Columns,
     ConflictInfo, Conflicts, Copies, CopyRequest, CreateWorkspace, Curve, CurveQuery, Diagnosis,
     ErrorBody, Experiment, ExperimentUpdate, ExportRequest, FoundRuns, GroupQuery, Groups, Held,
-    Invitation, InviteRequest, JoinRequest, Joined, LeaveReport, LeaveWorkspace,
+    Invitation, InviteRequest, JoinRequest, Joined, Joining, LeaveReport, LeaveWorkspace,
     LoggedModelDetails, Members, ModelDetails, ModelVersion, Named, NewExperiment, Peer, PinInfo,
     PinRequest, PromoteModel, PurgeRequest, Purged, PurgedRuns, ROOT, RecoveryTicket,
     RegisterModel, RegisteredModel, RemoveRequest, RenameRequest, RenameWorkspace, ResolveConflict,
@@ -336,6 +336,7 @@ fn device(api: &mut Api) {
     api.operation(HttpMethod::Delete, "/recovery", "Forgets it.")
         .managed()
         .answers::<RecoveryTicket>();
+    api.get("/join", "How far joining is.").managed().answers_list_of::<Joining>();
     api.post("/join", "Joins a workspace.").managed().body::<JoinRequest>().answers::<Joined>();
     api.post("/bundle/export", "Writes a bundle.")
         .managed()
