@@ -106,6 +106,13 @@ pub(crate) fn import(client: &Client, file: &Path, screen: &mut Screen) -> Resul
             report.blobs,
             written_by(&report)
         ))?;
+        if report.entries_carried > 0 {
+            let entries = count(report.entries_carried, "entry", "entries");
+            screen.line(&format!(
+                "this device had written otherwise before: {entries} of both lines stand in its \
+                 journal anew"
+            ))?;
+        }
         show_faults(&report, screen)?;
     }
     if report.is_complete() { Ok(()) } else { Err(CliError::NotAllTaken) }

@@ -231,6 +231,12 @@ impl UnverifiedEntry {
         Some(pack(&self.signature, self.clock, self.body_bytes, &operations))
     }
 
+    /// The tip of its journal if this is the entry of `workspace` that follows `tail`. Whether its
+    /// device signed it is not looked at.
+    pub(crate) fn claimed_tip(self, workspace: WorkspaceId, tail: &Tip) -> Tip {
+        self.link(workspace, tail).1.tip()
+    }
+
     /// Checks that this is the entry of `workspace` that follows `tail` in its journal.
     pub fn verify(self, workspace: WorkspaceId, tail: &Tip) -> Result<Entry, EntryError> {
         let (journal, number) = (self.journal, self.number);

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod figures;
 pub mod home;
 pub mod http;
+mod lines;
 pub mod mesh;
 mod open_files;
 pub mod places;

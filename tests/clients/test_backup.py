@@ -123,3 +123,63 @@ def test_a_home_that_was_copied_by_hand_and_ran_twice_loses_nothing(devices):
     later = MlflowClient(bob.url).create_run("0", run_name="later").info.run_id
     everything.add(later)
     until(lambda: holds(ann), "and it goes on")
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "not sealed yet"])
+def test_a_restored_laptop_gets_back_by_a_stick_what_it_had_written_since_its_backup(devices, tmp_path, sealed):
+    laptop, stick = devices("laptop").up(), str(tmp_path / "stick.bundle")
+
+    def log(name: str) -> str:
+        mlflow.set_tracking_uri(laptop.url)
+        with mlflow.start_run(run_name=name) as run:
+            mlflow.log_metric("loss", 0.5)
+            mlflow.log_text(name, "note.txt")
+        return run.info.run_id
+
+    before = log("before")
+    laptop.down()
+    shutil.copytree(laptop.home, tmp_path / "backup")
+    laptop.up()
+    since = log("since")
+    laptop.ask("bundle", "export", "--all", stick)
+    # The disk breaks, and the home is set back by hand. It goes on under numbers that it has used before.
+    laptop.kill()
+    shutil.rmtree(laptop.home)
+    shutil.copytree(tmp_path / "backup", laptop.home)
+    laptop.up()
+    after = log("after")
+    if sealed:
+        laptop.ask("bundle", "export", "--all", str(tmp_path / "other.bundle"))
+    report = laptop.ask("bundle", "import", stick)
+    assert report["entries_carried"] > 0 and report["blobs_new"] == 1
+    assert (report["stuck"], report["missing"]) == ([], [])
+    client = MlflowClient(laptop.url)
+    for run, name in ((before, "before"), (since, "since"), (after, "after")):
+        assert client.get_run(run).data.metrics == {"loss": 0.5}
+        assert mlflow.artifacts.load_text(f"runs:/{run}/note.txt") == name
+    again = laptop.ask("bundle", "import", stick)
+    assert (again["entries_carried"], again["entries_new"], again["blobs_new"]) == (0, 0, 0)
+    assert any("ran twice" in text for text in laptop.ask("status")["warnings"])
+    assert laptop.ask("audit", "verify")["wrong"] == []
+    # Who comes later gets all of it.
+    bob = devices("bob").up()
+    bob.ask("join", "--leave-behind", laptop.ask("invite")["ticket"])
+    bob.ask("sync", "--wait")
+    assert {run.info.run_id for run in MlflowClient(bob.url).search_runs(["0"])} == {before, since, after}
+
+
+def test_a_restored_laptop_that_has_written_nothing_goes_on_where_the_stick_ends(devices, tmp_path):
+    laptop, stick = devices("laptop").up(), str(tmp_path / "stick.bundle")
+    laptop.down()
+    shutil.copytree(laptop.home, tmp_path / "backup")
+    laptop.up()
+    since = MlflowClient(laptop.url).create_run("0", run_name="since").info.run_id
+    laptop.ask("bundle", "export", "--all", stick)
+    laptop.kill()
+    shutil.rmtree(laptop.home)
+    shutil.copytree(tmp_path / "backup", laptop.home)
+    laptop.up()
+    report = laptop.ask("bundle", "import", stick)
+    assert (report["entries_carried"], report["entries_new"] > 0) == (0, True)
+    assert MlflowClient(laptop.url).get_run(since).info.run_name == "since"
+    assert not any("ran twice" in text for text in laptop.ask("status")["warnings"])

@@ -74,6 +74,10 @@ pub struct BundleReport {
     pub entries: u64,
     /// Entries that are new here.
     pub entries_new: u64,
+    /// Entries that this device's own journal has anew, because the bundle holds another line of it
+    /// than this home: those of both lines.
+    #[serde(default)]
+    pub entries_carried: u64,
     /// Blobs in it.
     pub blobs: u64,
     /// Their bytes.
@@ -134,6 +138,7 @@ impl BundleReport {
             bytes: 0,
             entries: 0,
             entries_new: 0,
+            entries_carried: 0,
             blobs: 0,
             blob_bytes: 0,
             blobs_new: 0,

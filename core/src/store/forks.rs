@@ -23,8 +23,9 @@ use super::{Snapshot, Store, StoreError, durable, meta};
 use crate::act::{Act, ActKind};
 use crate::clock::UnixMillis;
 use crate::entry::{Entry, UnverifiedEntry};
-use crate::ids::{EntryHash, Incarnation, JournalId};
+use crate::ids::{EntryHash, Incarnation, JournalId, WorkspaceId};
 use crate::operation::{Operation, OperationKind};
+use crate::sync::Batch;
 use crate::vector::Tip;
 
 /// The most lines of one journal, the one that is held included. Beyond them a device that goes on
@@ -242,6 +243,45 @@ fn lines_in(
 }
 
 impl Snapshot {
+    /// Whether a journal stands here as far as a tip, on the line of that tip.
+    pub fn holds(&self, journal: &JournalId, told: &Tip) -> Result<bool, StoreError> {
+        let Some(last) = told.count.checked_sub(1) else { return Ok(true) };
+        let held = self.tip(journal)?;
+        Ok(told.count <= held.count && self.hash_at(journal, last)? == Some(told.hash))
+    }
+
+    /// Whether entries of a journal are of another line than the one that stands here: one of them
+    /// differs from the one of its number, or they follow another entry than stands here before
+    /// them. That their device signed them is not looked at, nor anything past the first that
+    /// cannot be read.
+    pub fn is_another_line(
+        &self,
+        workspace: WorkspaceId,
+        batch: &Batch,
+    ) -> Result<bool, StoreError> {
+        let journal = batch.journal;
+        let held = self.tip(&journal)?;
+        let mut tail = Tip { count: batch.first, hash: batch.previous };
+        if held.count == 0 {
+            return Ok(false);
+        }
+        if tail.count > held.count {
+            let forks = open_if_there(self.txn(), FORKS)?;
+            return forks
+                .map_or(Ok(false), |forks| is_noted(&forks, &journal, tail.count - 1, tail.hash));
+        }
+        for stored in &batch.entries {
+            if tail.count >= held.count {
+                break;
+            }
+            let Ok(entry) = UnverifiedEntry::decode(journal, tail.count, stored) else {
+                return Ok(false);
+            };
+            tail = entry.claimed_tip(workspace, &tail);
+        }
+        Ok(!self.holds(&journal, &tail)?)
+    }
+
     /// The lines of this device's journals beside those that are held, which were carried over.
     pub fn forked_lines(&self) -> Result<Vec<ForkedLine>, StoreError> {
         open_if_there(self.txn(), FORKS)?.map_or_else(|| Ok(Vec::new()), |forks| lines_in(&forks))

@@ -2,7 +2,8 @@
 //!
 //! Invariants: entries and blobs are stored as they come, so that of a bundle that breaks off
 //! everything before the break stays; a blob is stored only if an entry of the workspace names it
-//! and its bytes have its hash; what is here already changes nothing.
+//! and its bytes have its hash; what is here already changes nothing. What this device itself had
+//! written and does not hold any more is written anew, as in a session.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -13,9 +14,10 @@ use bytes::Bytes;
 use runmesh_core::api::{BundleHead, BundleReport, MissingEntries, Named, StuckJournal};
 use runmesh_core::bundle::{BundleError, BundleReader, BundleStart, Part};
 use runmesh_core::entry::EntryError;
-use runmesh_core::ids::{BlobHash, JournalId, WorkspaceId};
-use runmesh_core::store::{Fault, StoreError};
+use runmesh_core::ids::{BlobHash, DeviceId, JournalId, WorkspaceId};
+use runmesh_core::store::{Fault, Snapshot, StoreError};
 use runmesh_core::sync::{self, BATCH_BYTES, Batch, Message};
+use runmesh_core::vector::VersionVector;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,11 +25,11 @@ use tokio_util::io::StreamReader;
 
 use super::acknowledged;
 use super::sealed::{self, SealedError};
-use crate::WriteError;
 use crate::app::App;
 use crate::blobs::{BlobError, Imported};
 use crate::home::HomeError;
-use crate::workspace::signing_key;
+use crate::workspace::{device_of, signing_key};
+use crate::{WriteError, lines};
 
 /// How many bytes of entries are stored in one transaction.
 const GROUP_BYTES: usize = 4 * BATCH_BYTES;
@@ -35,6 +37,11 @@ const GROUP_BYTES: usize = 4 * BATCH_BYTES;
 const PUT_OFF_BYTES: usize = 16 << 20;
 /// Pieces of a blob on their way to the disk.
 const PIECES: usize = 4;
+
+/// Why no more of another line of this device's journal is carried over.
+const TOO_MANY_LINES: &str = "this device's journal has more lines than are carried over";
+/// The same.
+const NOT_SIGNED: &str = "entries of this device's journal are damaged, or not signed by it";
 
 /// Why nothing of a bundle was taken, or no more of it.
 #[derive(Debug, thiserror::Error)]
@@ -143,12 +150,15 @@ fn with_cause(error: &dyn std::error::Error) -> String {
 /// A bundle on its way into the store.
 struct Import<'a> {
     app: &'a App,
+    device: DeviceId,
     runtime: Handle,
     report: BundleReport,
     group: Vec<Batch>,
     group_bytes: usize,
     put_off: Vec<Batch>,
     put_off_bytes: usize,
+    /// What who has imported all of it holds, as the bundle says.
+    until: VersionVector,
     faults: BTreeMap<JournalId, Fault>,
     /// The blobs that the workspace names and that are not granted; none before the first blob.
     wanted: Option<HashMap<BlobHash, u64>>,
@@ -159,12 +169,14 @@ impl<'a> Import<'a> {
     fn new(app: &'a App, start: &BundleStart) -> Self {
         Self {
             app,
+            device: device_of(&app.home),
             runtime: Handle::current(),
             report: BundleReport::of(head(start)),
             group: Vec::new(),
             group_bytes: 0,
             put_off: Vec::new(),
             put_off_bytes: 0,
+            until: start.until.clone(),
             faults: BTreeMap::new(),
             wanted: None,
             blob: None,
@@ -233,15 +245,61 @@ impl<'a> Import<'a> {
         if batches.is_empty() {
             return Ok(Vec::new());
         }
-        let vector = self.app.workspace.snapshot()?.vector()?;
+        let batches = self.carry_own_lines(batches)?;
+        let snapshot = self.app.workspace.snapshot()?;
+        let mut own = Vec::new();
+        for batch in &batches {
+            if self.is_lost(&snapshot, batch)? {
+                own.push(batch.clone());
+            }
+        }
+        let (vector, id) = (snapshot.vector()?, self.app.workspace.id());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (good, mut faults) = sync::verify(self.app.workspace.id(), &vector, batches, threads);
+        let (good, mut faults) = sync::verify(id, &vector, batches, threads);
         if !good.is_empty() {
             let mut ingested = self.runtime.block_on(self.app.workspace.ingest(good))?;
             self.report.entries_new += ingested.entries as u64;
             faults.append(&mut ingested.faults);
         }
+        // What was edited here meanwhile is sealed by now, under numbers that the bundle may use.
+        let wanted = own.len();
+        if self.carry_own_lines(own)?.len() < wanted {
+            let this = self.device;
+            faults.retain(|(journal, _)| journal.device != this);
+        }
         Ok(faults)
+    }
+
+    /// Whether a batch is of this device's own journal, of which the bundle holds what is not here.
+    fn is_lost(&self, snapshot: &Snapshot, batch: &Batch) -> Result<bool, StoreError> {
+        let journal = &batch.journal;
+        Ok(journal.device == self.device && !snapshot.holds(journal, &self.until.tip(journal))?)
+    }
+
+    /// Carries over what is of another line of this device's journal than it has here. Returns the
+    /// other batches.
+    fn carry_own_lines(&mut self, batches: Vec<Batch>) -> Result<Vec<Batch>, ImportError> {
+        let workspace = &self.app.workspace;
+        let mut rest = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let snapshot = workspace.snapshot()?;
+            // Of most bundles all that this device wrote stands here as it does there.
+            let is_lost = self.is_lost(&snapshot, &batch)?;
+            if !is_lost || !snapshot.is_another_line(workspace.id(), &batch)? {
+                rest.push(batch);
+                continue;
+            }
+            let wanted = batch.first + batch.entries.len() as u64;
+            let reclaimed = self.runtime.block_on(lines::reclaim(workspace, batch))?;
+            self.report.entries_carried += reclaimed.carried.entries as u64;
+            let why = match reclaimed.tip {
+                _ if reclaimed.carried.frozen => TOO_MANY_LINES,
+                Some(tip) if tip.count == wanted => continue,
+                _ => NOT_SIGNED,
+            };
+            self.report.stuck.push(StuckJournal { device: self.device, why: why.to_owned() });
+        }
+        Ok(rest)
     }
 
     /// Stores what was gathered or put off, and ends a blob that broke off.

@@ -192,7 +192,7 @@ fn take(workspaces: &Workspaces, name: &str, path: &Path) -> Taken {
                 told.failed.remove(name);
                 told.last = Some(said);
             });
-            Taken { whole: true, brought: report.entries_new > 0 }
+            Taken { whole: true, brought: brought_entries(&report) }
         }
         Ok(report) => {
             told_failed(
@@ -200,7 +200,7 @@ fn take(workspaces: &Workspaces, name: &str, path: &Path) -> Taken {
                 name,
                 format!("{} (it brought {})", wrong(&report), brought(&report)),
             );
-            Taken { whole: false, brought: report.entries_new > 0 }
+            Taken { whole: false, brought: brought_entries(&report) }
         }
         Err(error) => {
             told_failed(watch, name, error);
@@ -215,6 +215,10 @@ fn told_failed(watch: &WatchState, name: &str, why: String) {
         told.last = Some(format!("{name}: {why}"));
         told.failed.insert(name.to_owned(), why);
     });
+}
+
+const fn brought_entries(report: &BundleReport) -> bool {
+    report.entries_new > 0 || report.entries_carried > 0
 }
 
 fn brought(report: &BundleReport) -> String {

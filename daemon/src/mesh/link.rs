@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Inner, locked};
 use crate::workspace::Workspace;
-use crate::{WriteError, now};
+use crate::{WriteError, lines, now};
 
 pub(super) const CLOSE_DONE: u32 = 0;
 pub(super) const CLOSE_TWICE: u32 = 2;
@@ -559,25 +559,8 @@ fn first_entry(workspace: &Workspace) -> Result<Option<FirstEntry>, StoreError> 
 
 /// Carries over what a peer holds of this device's own journal and is not here.
 async fn reclaim(workspace: &Workspace, batch: Batch) -> Result<Input, LinkError> {
-    let (journal, id) = (batch.journal, workspace.id());
-    let verify = move || {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        sync::verify_line(id, batch, threads)
-    };
-    let good = tokio::task::spawn_blocking(verify).await.expect("checking entries does not panic");
-    let tip = good.last().map(runmesh_core::entry::Entry::tip);
-    if !good.is_empty() {
-        let carried = workspace.take_line(good).await?;
-        if carried.entries > 0 {
-            tracing::warn!(
-                "the journal of this device had forked: {} entries were carried over",
-                carried.entries
-            );
-        }
-        if carried.frozen {
-            tracing::error!("there are too many lines of {journal}; no more are carried over");
-        }
-    }
+    let journal = batch.journal;
+    let tip = lines::reclaim(workspace, batch).await?.tip;
     Ok(Input::Reclaimed { journal, tip, held: read_held(workspace)? })
 }
 

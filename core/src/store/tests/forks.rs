@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::forks::MAX_LINES;
+use crate::sync::Batch;
 use crate::vector::Tip;
 
 impl Device {
@@ -37,6 +38,20 @@ impl Device {
             carried.frozen |= took.frozen;
         }
         carried
+    }
+
+    /// What this device's journal holds from an entry on, as a session or a bundle gives it.
+    fn line(&self, first: u64) -> Batch {
+        let journal = self.store.journal();
+        let held = self.store.reader().snapshot().unwrap();
+        let chain = held.chain(&journal, first, usize::MAX, usize::MAX).unwrap().unwrap();
+        Batch { journal, first, previous: chain.previous, entries: chain.entries }
+    }
+
+    /// Whether what another shows of a journal of this device is another line of it.
+    fn is_another_line(&self, batch: &Batch) -> bool {
+        let held = self.store.reader().snapshot().unwrap();
+        held.is_another_line(self.store.workspace(), batch).unwrap()
     }
 
     /// Everything shown, but for which line of which journal is held.
@@ -154,6 +169,43 @@ fn a_home_restored_by_hand_that_has_written_nothing_goes_on_where_it_was() {
     old.log(run, 1, &[]).unwrap();
     meet(&mut ann, &mut old);
     assert_eq!(ann.contents(), old.contents());
+}
+
+#[test]
+fn another_line_is_told_from_what_only_goes_on() {
+    let mut ann = Device::founder();
+    let mut bob = Device::joiner(&mut ann, 2);
+    meet(&mut ann, &mut bob);
+    let (old, mut twin) = (bob.cloned(8), bob.cloned(9));
+    let shared = bob.line(0).entries.len() as u64;
+    let run = bob.run(1, ExperimentId::DEFAULT);
+    bob.store.seal(NOW).unwrap();
+    twin.run(2, ExperimentId::DEFAULT);
+    twin.store.seal(NOW).unwrap();
+    for first in [0, shared] {
+        assert!(twin.is_another_line(&bob.line(first)), "from {first}");
+        assert!(!old.is_another_line(&bob.line(first)), "what is not here yet only goes on");
+        assert!(!bob.is_another_line(&bob.line(first)));
+    }
+    let count = |device: &Device| device.line(0).entries.len() as u64;
+    let (journal, until) = (bob.store.journal(), Tip { count: count(&bob), ..Tip::START });
+    let tip = bob.store.reader().snapshot().unwrap().vector().unwrap().tip(&journal);
+    assert_eq!(tip.count, until.count);
+    let holds = |device: &Device, tip: Tip| {
+        device.store.reader().snapshot().unwrap().holds(&journal, &tip).unwrap()
+    };
+    assert!(holds(&bob, tip) && !holds(&twin, tip) && !holds(&old, tip) && !holds(&bob, until));
+
+    // What goes on a line that was carried over is of that line, whatever stands before it here.
+    bob.show(&mut twin, 50);
+    let first = count(&bob);
+    bob.log(run, 1, &[]).unwrap();
+    bob.store.seal(NOW).unwrap();
+    let later = bob.line(first);
+    assert!(twin.is_another_line(&later) && !old.is_another_line(&later));
+    let mut unreadable = bob.line(0);
+    unreadable.entries[0].truncate(3);
+    assert!(!twin.is_another_line(&unreadable), "what cannot be read is no line");
 }
 
 #[test]
