@@ -170,7 +170,7 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Run a program without a daemon: what it logs ends up as a bundle in a folder
     Run(Job),
-    /// Check that this home is sound
+    /// Check that this home and all workspaces in it are sound; with --workspace, one of them
     Doctor {
         /// Drop everything derived and build it again
         #[arg(long)]

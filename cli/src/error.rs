@@ -104,6 +104,7 @@ impl CliError {
                 ErrorCode::Invalid => 2,
                 ErrorCode::Unreachable | ErrorCode::Unavailable | ErrorCode::Internal => 1,
             },
+            Self::Examine(ExamineError::Place(_)) => 4,
             Self::NotStarted { exit, .. } => *exit,
             Self::Program { code } => *code,
             Self::NotASince { .. } | Self::Ticket(_) => 2,

@@ -8,6 +8,7 @@ mod audit;
 mod blobs;
 mod bundles;
 mod conflicts;
+mod doctor;
 mod join;
 mod logged_models;
 mod members;
@@ -28,6 +29,7 @@ pub use self::bundles::{
     BundleBlobs, BundleHead, BundleReport, ExportRequest, MissingEntries, StuckJournal, WatchStatus,
 };
 pub use self::conflicts::{ConflictInfo, ConflictValue, Conflicts, ResolveConflict};
+pub use self::doctor::{Check, Diagnosis, DoctorScope, Verdict};
 pub use self::join::{JoinRequest, JoinStage, Joined, Joining};
 pub use self::logged_models::LoggedModelDetails;
 pub use self::members::{
@@ -474,44 +476,6 @@ pub struct ArtifactFile {
     pub size: u64,
     /// Whether they are on this device. If not, reading it fetches them from a peer.
     pub here: bool,
-}
-
-/// The answer to `GET doctor` and to `POST doctor/rebuild`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Diagnosis {
-    /// What was looked at, in order.
-    pub checks: Vec<Check>,
-    /// How long it took.
-    pub took_ms: u64,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Check {
-    /// What.
-    pub name: String,
-    /// How it is.
-    pub verdict: Verdict,
-    /// What was seen.
-    pub detail: String,
-    /// What to do next, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-/// How a thing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// It works, but someone should look.
-    Warning,
-    /// It is broken.
-    Broken,
 }
 
 /// A number that JSON may not have: what is not finite travels as "NaN", "Infinity", "-Infinity".

@@ -1,6 +1,8 @@
-//! The doctor: looks whether a home is sound, and builds anew what is derived.
+//! The doctor: looks whether a home and the workspaces in it are sound, and builds anew what is
+//! derived.
 //!
-//! Invariant: looking changes nothing; what is broken is named with what to do about it.
+//! Invariants: looking changes nothing; what is broken is named with what to do about it; a
+//! workspace that cannot be opened keeps nobody from looking at the others.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,10 +13,13 @@ use runmesh_core::ids::WorkspaceId;
 use runmesh_core::store::Snapshot;
 
 use crate::WriteError;
-use crate::app::{App, AppError};
+use crate::app::AppError;
 use crate::blobs::Blobs;
 use crate::config::{Config, ConfigError};
+use crate::device::Device;
 use crate::home::{Home, HomeError};
+use crate::places::{Place, PlaceError, PlaceName};
+use crate::workspace::{OpenError, Workspace};
 
 /// Less free space than this is worth a word.
 const LOW_SPACE_BYTES: u64 = 1 << 30;
@@ -33,43 +38,87 @@ pub enum ExamineError {
     /// What is in it cannot be opened.
     #[error(transparent)]
     App(#[from] AppError),
-    /// The rebuild failed; what was there before still is.
-    #[error("the rebuild failed; what was there before still is")]
-    Rebuild(#[source] WriteError),
+    /// There is no such workspace.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// No threads to work with.
     #[error("cannot start the runtime")]
     Runtime(#[source] std::io::Error),
 }
 
-/// Examines the home at `path`, which no daemon may have open; with `rebuild` everything derived is
-/// dropped and built again first.
-pub fn examine(path: &Path, rebuild: bool) -> Result<Diagnosis, ExamineError> {
+/// Examines the home at `path`, which no daemon may have open, and one of its workspaces, or all;
+/// with `rebuild` everything derived of them is dropped and built again first.
+pub fn examine(
+    path: &Path,
+    workspace: Option<&PlaceName>,
+    rebuild: bool,
+) -> Result<Diagnosis, ExamineError> {
     let started = Instant::now();
     let home = Home::open(path)?;
     let config = Config::load(path)?;
     let runtime = tokio::runtime::Runtime::new().map_err(ExamineError::Runtime)?;
     runtime.block_on(async {
-        let app = App::open(home, config)?;
-        let mut first = None;
-        if rebuild {
-            let entries = app.workspace.rebuild().await.map_err(ExamineError::Rebuild)?;
-            first = Some(rebuilt(entries));
+        let device = Device::open(home, config)?;
+        let mut checks = look_at_home(&device.home);
+        for place in places(&device, workspace).await? {
+            checks.extend(examine_one(&device, &place, rebuild).await);
         }
-        let id = app.workspace.id();
-        let mut diagnosis = match app.workspace.snapshot() {
-            Ok(snapshot) => look(&app.home, &app.blobs, &snapshot, id),
-            Err(error) => Diagnosis { checks: vec![broken("store", &error, None)], took_ms: 0 },
-        };
-        diagnosis.checks.splice(0..0, first);
-        diagnosis.took_ms = millis(started.elapsed());
-        app.workspace.stop().await;
-        Ok(diagnosis)
+        device.close().await;
+        Ok(Diagnosis { checks, took_ms: millis(started.elapsed()) })
     })
 }
 
-/// Says that everything derived was built again.
-pub(crate) fn rebuilt(entries: u64) -> Check {
-    ok("rebuild", format!("all that is derived was built again from {entries} entries"))
+/// The workspaces that are asked for. A home that is new gets its first one.
+async fn places(device: &Device, wanted: Option<&PlaceName>) -> Result<Vec<Place>, ExamineError> {
+    if device.home.places()?.is_none() {
+        let founded = Workspace::open(&device.home, &device.config.name).map_err(AppError::from)?;
+        founded.stop().await;
+    }
+    let all = device.home.places()?;
+    let all = all.iter().flat_map(|places| places.all()).cloned();
+    let Some(name) = wanted else { return Ok(all.collect()) };
+    let named: Vec<_> = all.filter(|place| place.name == *name).collect();
+    if named.is_empty() {
+        return Err(PlaceError::NoSuch(name.to_string()).into());
+    }
+    Ok(named)
+}
+
+async fn examine_one(device: &Device, place: &Place, rebuild: bool) -> Vec<Check> {
+    let name = place.name.as_str();
+    let workspace = match Workspace::open_one(&device.home, place.id) {
+        Ok(workspace) => workspace,
+        Err(error) => return vec![not_opened(name, &error)],
+    };
+    let mut checks = Vec::new();
+    if rebuild {
+        checks.push(rebuilt(name, workspace.rebuild().await));
+    }
+    match workspace.snapshot() {
+        Ok(snapshot) => {
+            checks.extend(look_at_workspace(name, &device.blobs, &snapshot, place.id));
+        }
+        Err(error) => checks.push(not_opened(name, &error.into())),
+    }
+    workspace.stop().await;
+    checks
+}
+
+fn not_opened(name: &str, error: &OpenError) -> Check {
+    of_workspace(name, broken("store", error, Some(ENTRIES_HINT)))
+}
+
+/// Says what came of building everything derived of a workspace again.
+pub(crate) fn rebuilt(name: &str, entries: Result<u64, WriteError>) -> Check {
+    let check = match entries {
+        Ok(entries) => {
+            ok("rebuild", format!("all that is derived was built again from {entries} entries"))
+        }
+        Err(error) => {
+            broken("rebuild", &error, Some("what was there before still is; see what is wrong"))
+        }
+    };
+    of_workspace(name, check)
 }
 
 /// Milliseconds of a duration.
@@ -77,29 +126,45 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Looks at a home that is open.
-pub(crate) fn look(
-    home: &Home,
-    blobs: &Blobs,
-    snapshot: &Snapshot,
-    workspace: WorkspaceId,
-) -> Diagnosis {
-    let started = Instant::now();
-    let entries_hint = "sync with a peer from a new home: what peers hold is not lost";
-    let index_hint = "build it again: `runmesh doctor --rebuild`";
-    let blob_hint = "delete the file; it is fetched again from a peer that has it";
-    let checks = vec![
+/// What to do where entries are not what they should be.
+const ENTRIES_HINT: &str = "sync with a peer from a new home: what peers hold is not lost";
+
+/// Looks at what a home has one of.
+pub(crate) fn look_at_home(home: &Home) -> Vec<Check> {
+    vec![
         verdict("home", secrets(home), Some("make it so: chmod 600 device.key token")),
         verdict("disk", space(home), Some("free some space: writes are refused when it is full")),
-        verdict("journals", journals(snapshot, workspace), Some(entries_hint)),
+    ]
+}
+
+/// Looks at a workspace that is open, and that the home calls `name`.
+pub(crate) fn look_at_workspace(
+    name: &str,
+    blobs: &Blobs,
+    snapshot: &Snapshot,
+    id: WorkspaceId,
+) -> Vec<Check> {
+    let index_hint = "build it again: `runmesh doctor --rebuild`";
+    let blob_hint = "delete the file; it is fetched again from a peer that has it";
+    let checks = [
+        verdict("journals", journals(snapshot, id), Some(ENTRIES_HINT)),
         verdict("index", index(snapshot), Some(index_hint)),
         verdict("blobs", artifacts(blobs, snapshot), Some(blob_hint)),
     ];
-    Diagnosis { checks, took_ms: millis(started.elapsed()) }
+    checks.into_iter().map(|check| of_workspace(name, check)).collect()
+}
+
+fn of_workspace(name: &str, check: Check) -> Check {
+    Check { workspace: Some(name.to_owned()), ..check }
+}
+
+fn check(name: &str, verdict: Verdict, detail: String, hint: Option<&str>) -> Check {
+    let hint = hint.map(str::to_owned);
+    Check { name: name.to_owned(), workspace: None, verdict, detail, hint }
 }
 
 fn ok(name: &str, detail: String) -> Check {
-    Check { name: name.to_owned(), verdict: Verdict::Ok, detail, hint: None }
+    check(name, Verdict::Ok, detail, None)
 }
 
 fn broken(name: &str, error: &dyn std::error::Error, hint: Option<&str>) -> Check {
@@ -109,8 +174,7 @@ fn broken(name: &str, error: &dyn std::error::Error, hint: Option<&str>) -> Chec
         detail = format!("{detail}: {error}");
         cause = error.source();
     }
-    let hint = hint.map(str::to_owned);
-    Check { name: name.to_owned(), verdict: Verdict::Broken, detail, hint }
+    check(name, Verdict::Broken, detail, hint)
 }
 
 /// What a look came to: whether it was good, and what was seen.
@@ -119,9 +183,7 @@ type Look = Result<(Verdict, String), Cause>;
 fn verdict(name: &str, look: Look, hint: Option<&str>) -> Check {
     match look {
         Ok((Verdict::Ok, detail)) => ok(name, detail),
-        Ok((verdict, detail)) => {
-            Check { name: name.to_owned(), verdict, detail, hint: hint.map(str::to_owned) }
-        }
+        Ok((verdict, detail)) => check(name, verdict, detail, hint),
         Err(error) => broken(name, error.as_ref(), hint),
     }
 }
@@ -212,18 +274,60 @@ mod tests {
     fn a_new_home_is_sound_before_and_after_a_rebuild() -> Result<(), ExamineError> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         for rebuild in [false, true] {
-            let diagnosis = examine(dir.path(), rebuild)?;
+            let diagnosis = examine(dir.path(), None, rebuild)?;
             assert_eq!(worst(&diagnosis), Verdict::Ok, "{diagnosis:?}");
-            assert_eq!(diagnosis.checks[0].name == "rebuild", rebuild);
+            assert_eq!(diagnosis.checks[2].name == "rebuild", rebuild);
         }
         Ok(())
+    }
+
+    /// What was looked at of each workspace of a home.
+    fn looked_at(diagnosis: &Diagnosis) -> Vec<(&str, &str)> {
+        let of_some = diagnosis.checks.iter().filter_map(|check| {
+            check.workspace.as_deref().map(|workspace| (workspace, check.name.as_str()))
+        });
+        of_some.collect()
+    }
+
+    #[test]
+    fn every_workspace_is_looked_at_and_one_that_is_broken_hides_no_other() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let open = || Home::open(dir.path()).expect("a home");
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        let lab = runtime.block_on(async {
+            let home = open();
+            let first = Workspace::open(&home, "ann").expect("a workspace");
+            let lab = Workspace::found(&home, "lab", "ann").expect("another");
+            let listed = home.change_places(|places| places.add(lab.id(), "lab".parse().unwrap()));
+            listed.expect("a list");
+            first.stop().await;
+            lab.stop().await;
+            home.workspace_dir(&lab.id()).expect("a folder")
+        });
+        let all = examine(dir.path(), None, false).expect("a diagnosis");
+        let three = |name| [(name, "journals"), (name, "index"), (name, "blobs")];
+        assert_eq!(looked_at(&all), [three("ann"), three("lab")].concat());
+        let name = |text: &str| text.parse::<PlaceName>().expect("a name");
+        let one = examine(dir.path(), Some(&name("lab")), true).expect("a diagnosis");
+        assert_eq!(looked_at(&one)[0], ("lab", "rebuild"));
+        assert_eq!(looked_at(&one)[1..], three("lab"));
+        let none = examine(dir.path(), Some(&name("lap")), false);
+        assert!(matches!(none, Err(ExamineError::Place(PlaceError::NoSuch(_)))), "{none:?}");
+
+        std::fs::write(lab.join("store.redb"), b"not a store").expect("it is ours");
+        let broken = examine(dir.path(), None, true).expect("a diagnosis");
+        assert_eq!(worst(&broken), Verdict::Broken);
+        let [.., last] = &broken.checks[..] else { panic!("{broken:?}") };
+        assert_eq!((last.workspace.as_deref(), last.name.as_str()), (Some("lab"), "store"));
+        let ann = looked_at(&broken).into_iter().filter(|(workspace, _)| *workspace == "ann");
+        assert_eq!(ann.count(), 4);
     }
 
     #[test]
     fn a_home_in_use_is_not_touched() -> Result<(), ExamineError> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let _daemon = Home::open(dir.path())?;
-        let refused = examine(dir.path(), true);
+        let refused = examine(dir.path(), None, true);
         assert!(matches!(refused, Err(ExamineError::Home(HomeError::InUse { .. }))));
         Ok(())
     }
@@ -233,11 +337,11 @@ mod tests {
     fn a_key_that_others_can_read_is_pointed_out() -> Result<(), ExamineError> {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a temporary folder");
-        examine(dir.path(), false)?;
+        examine(dir.path(), None, false)?;
         let key = dir.path().join("device.key");
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(key, open).expect("it is ours");
-        let diagnosis = examine(dir.path(), false)?;
+        let diagnosis = examine(dir.path(), None, false)?;
         assert_eq!(worst(&diagnosis), Verdict::Warning);
         assert!(diagnosis.checks[0].detail.contains("device.key"), "{diagnosis:?}");
         Ok(())

@@ -142,6 +142,8 @@ def test_answers_are_what_the_description_says(described, devices):
     check("get", "/members")
     check("get", "/recovery")
     check("get", "/doctor")
+    assert check("get", "/doctor", query="?all=true")["checks"]
+    assert check("post", "/doctor/rebuild", query="?all=true")["checks"]
     assert check("get", "/join") == []
     assert check("post", "/audit", {"run": run})["lines"]
     check("post", "/audit/verify")

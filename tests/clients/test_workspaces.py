@@ -242,3 +242,41 @@ def test_leaving_tells_what_is_lost_and_frees_what_nobody_else_needs(devices):
     ann.down()
     ann.up()
     assert [info["name"] for info in ann.ask("workspace", "list")] == ["ann"]
+
+
+def test_the_doctor_looks_at_every_workspace_or_at_the_one_that_is_named(devices):
+    ann = devices("ann").up()
+    ann.ask("workspace", "create", "lab")
+    log_run(f"{ann.url}/w/lab", "there", "text")
+
+    def looked_at(*arguments: str) -> list:
+        report = ann.ask(*arguments)
+        assert {check["verdict"] for check in report["checks"]} == {"ok"}, report
+        return [(check.get("workspace"), check["name"]) for check in report["checks"]]
+
+    home = [(None, "home"), (None, "disk")]
+    sections = {name: [(name, what) for what in ("journals", "index", "blobs")] for name in ("ann", "lab")}
+    rebuilt = {name: [(name, "rebuild"), *checks] for name, checks in sections.items()}
+    for up in (True, False):
+        if not up:
+            ann.down()
+        assert looked_at("doctor") == home + sections["ann"] + sections["lab"], up
+        assert looked_at("-w", "lab", "doctor") == home + sections["lab"], up
+        assert looked_at("doctor", "--rebuild") == home + rebuilt["ann"] + rebuilt["lab"], up
+        assert ann.run("-w", "lap", "doctor").returncode == 4, up
+        told = ann.run("doctor").stdout
+        assert "\nworkspace ann\n" in told and "\nworkspace lab\n" in told, told
+    # One that is broken is named, and the others are looked at all the same.
+    store = next(path for path in (ann.home / "workspaces").glob("*/store.redb") if is_of(ann, path, "lab"))
+    store.write_bytes(b"not a store")
+    broken = ann.run("--json", "doctor")
+    checks = json.loads(broken.stdout)["checks"]
+    assert broken.returncode == 1
+    assert [(check["workspace"], check["name"]) for check in checks if check["verdict"] == "broken"] == [("lab", "store")]
+    assert [check["verdict"] for check in checks if check.get("workspace") == "ann"] == ["ok"] * 3
+
+
+def is_of(device, store, name: str) -> bool:
+    """Whether a store is of the workspace that the home's list calls so."""
+    listed = dict(line.split()[::-1] for line in (device.home / "workspace").read_text().splitlines()[1:])
+    return store.parent.name == listed[name]

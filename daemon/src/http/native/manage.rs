@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use futures_util::StreamExt;
 use futures_util::stream;
 use runmesh_core::api::{
-    Diagnosis, Invitation, InviteRequest, JoinRequest, Joined, Joining, Named, Peer, SyncReport,
-    SyncRequest,
+    Check, Diagnosis, DoctorScope, Invitation, InviteRequest, JoinRequest, Joined, Joining, Named,
+    Peer, SyncReport, SyncRequest,
 };
 use runmesh_core::store::Snapshot;
 use runmesh_core::ticket::Ticket;
@@ -168,25 +168,45 @@ fn missing(app: &App, snapshot: &Snapshot) -> Result<Vec<Wanted>, Error> {
     Ok(wanted)
 }
 
-pub(super) async fn doctor(State(app): State<Arc<App>>) -> Result<Json<Diagnosis>, Error> {
-    query(&app, |app, snapshot| Ok(Json(look(app, snapshot)))).await
+/// The workspaces that the doctor is asked to look at, and what they are called.
+fn asked(app: &Arc<App>, scope: DoctorScope) -> Result<Vec<(String, Arc<App>)>, Error> {
+    if !scope.all {
+        return Ok(vec![(place_of(app).unwrap_or_default(), Arc::clone(app))]);
+    }
+    let all = workspaces(app)?.all().into_iter();
+    Ok(all.map(|space| (space.name.to_string(), space.app)).collect())
 }
 
-fn look(app: &App, snapshot: &Snapshot) -> Diagnosis {
-    doctor::look(&app.home, &app.blobs, snapshot, app.workspace.id())
-}
-
-pub(super) async fn rebuild(State(app): State<Arc<App>>) -> Result<Json<Diagnosis>, Error> {
-    let started = Instant::now();
-    let entries = app.workspace.rebuild().await?;
-    let rebuilt = doctor::rebuilt(entries);
-    query(&app, move |app, snapshot| {
-        let mut diagnosis = look(app, snapshot);
-        diagnosis.checks.insert(0, rebuilt);
-        diagnosis.took_ms = doctor::millis(started.elapsed());
-        Ok(Json(diagnosis))
+async fn look(name: String, app: &Arc<App>) -> Result<Vec<Check>, Error> {
+    query(app, move |app, snapshot| {
+        Ok(doctor::look_at_workspace(&name, &app.blobs, snapshot, app.workspace.id()))
     })
     .await
+}
+
+pub(super) async fn doctor(
+    State(app): State<Arc<App>>,
+    Query(scope): Query<DoctorScope>,
+) -> Result<Json<Diagnosis>, Error> {
+    let started = Instant::now();
+    let mut checks = doctor::look_at_home(&app.home);
+    for (name, app) in asked(&app, scope)? {
+        checks.extend(look(name, &app).await?);
+    }
+    Ok(Json(Diagnosis { checks, took_ms: doctor::millis(started.elapsed()) }))
+}
+
+pub(super) async fn rebuild(
+    State(app): State<Arc<App>>,
+    Query(scope): Query<DoctorScope>,
+) -> Result<Json<Diagnosis>, Error> {
+    let started = Instant::now();
+    let mut checks = doctor::look_at_home(&app.home);
+    for (name, app) in asked(&app, scope)? {
+        checks.push(doctor::rebuilt(&name, app.workspace.rebuild().await));
+        checks.extend(look(name, &app).await?);
+    }
+    Ok(Json(Diagnosis { checks, took_ms: doctor::millis(started.elapsed()) }))
 }
 
 pub(super) async fn shutdown(State(app): State<Arc<App>>) -> Json<()> {

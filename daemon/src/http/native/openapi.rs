@@ -378,8 +378,14 @@ fn device(api: &mut Api) {
         .managed()
         .body::<SyncRequest>()
         .answers::<SyncReport>();
-    api.get("/doctor", "Looks whether all is well.").managed().answers::<Diagnosis>();
-    api.post("/doctor/rebuild", "Derives anew what is derived.").managed().answers::<Diagnosis>();
+    api.get("/doctor", "Looks whether all is well.")
+        .managed()
+        .query(&["all"])
+        .answers::<Diagnosis>();
+    api.post("/doctor/rebuild", "Derives anew what is derived.")
+        .managed()
+        .query(&["all"])
+        .answers::<Diagnosis>();
     api.post("/shutdown", "Stops the daemon.").managed().answers_nothing();
 }
 
