@@ -98,7 +98,7 @@ pub(crate) enum Command {
         /// The run's id, or the start of it
         run: String,
     },
-    /// Copy runs into another workspace of this device
+    /// Copy runs, with their models and traces, into another workspace of this device
     Copy {
         /// The runs' ids, or the starts of them
         #[arg(required = true)]

@@ -2,8 +2,8 @@
 
 use comfy_table::Cell;
 use runmesh_core::api::{
-    Copies, CopyRequest, CreateWorkspace, LeaveReport, LeaveWorkspace, PLACES, RenameWorkspace,
-    Role, UseWorkspace, WorkspaceInfo,
+    CopiedRun, Copies, CopyRequest, CreateWorkspace, LeaveReport, LeaveWorkspace, PLACES,
+    RenameWorkspace, Role, UseWorkspace, WorkspaceInfo,
 };
 use runmesh_daemon::places::PlaceName;
 
@@ -129,6 +129,14 @@ fn at_stake(stake: &LeaveReport) -> Vec<String> {
     lines
 }
 
+/// What was copied along with a run.
+fn with_what(copied: &CopiedRun) -> String {
+    let models = (copied.models > 0).then(|| count(copied.models, "model", "models"));
+    let traces = (copied.traces > 0).then(|| count(copied.traces, "trace", "traces"));
+    let all: Vec<String> = models.into_iter().chain(traces).collect();
+    if all.is_empty() { String::new() } else { format!(", with {}", all.join(" and ")) }
+}
+
 /// Copies runs into another workspace.
 pub(crate) fn copy(
     client: &Client,
@@ -145,7 +153,8 @@ pub(crate) fn copy(
     let to = clean(&copies.to);
     for copied in &copies.copies {
         let what = if copied.new { "is" } else { "was there already, and is up to date:" };
-        screen.line(&format!("{} in {to} {what} {}", copied.run, copied.copy))?;
+        let line = format!("{} in {to} {what} {}", copied.run, copied.copy);
+        screen.line(&(line + &with_what(copied)))?;
     }
     Ok(())
 }

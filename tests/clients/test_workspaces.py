@@ -196,7 +196,7 @@ def test_a_copied_run_is_the_same_and_says_where_it_is_from(devices):
     # Again it adds what is new, and nothing twice.
     source.log_metric(run, "late", 1.0)
     again = ann.ask("copy", run, "--to", "lab")["copies"]
-    assert again == [{"run": run, "copy": copies[0]["copy"], "new": False}]
+    assert again == [{**copies[0], "new": False}]
     copy = target.get_run(copies[0]["copy"])
     assert copy.data.metrics["late"] == 1.0 and len(target.get_metric_history(copy.info.run_id, "loss")) == 4
     assert json.loads(copy.data.tags["runmesh.copied_from"]) == origin

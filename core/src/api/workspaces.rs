@@ -125,4 +125,10 @@ pub struct CopiedRun {
     pub copy: RunId,
     /// Whether it was not there before.
     pub new: bool,
+    /// Logged models that it produced, of which copies are there now.
+    #[serde(default)]
+    pub models: u64,
+    /// Traces of it, of which copies are there now.
+    #[serde(default)]
+    pub traces: u64,
 }

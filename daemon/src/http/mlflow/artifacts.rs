@@ -27,7 +27,7 @@ use super::error::{ApiError, ErrorCode};
 use super::message::{Message, missing};
 use super::render::{self, FileJson, Page};
 use super::runs::Locations;
-use super::{act, download, read, runs};
+use super::{act, download, read, runs, traces};
 use crate::app::App;
 
 const PROXY: &str = "mlflow-artifacts:";
@@ -112,7 +112,7 @@ pub(super) async fn of_trace(
     trace: &str,
     file: &str,
 ) -> Result<Response, ApiError> {
-    let path = artifact_path::parse(&format!("{experiment}/traces/{trace}/artifacts/{file}"))?;
+    let path = artifact_path::parse(&format!("{}{file}", traces::folder(experiment, trace)))?;
     send(app, path, &HeaderMap::new()).await
 }
 

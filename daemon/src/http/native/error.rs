@@ -314,6 +314,10 @@ const fn copy_code(error: &CopyError) -> ErrorCode {
         | CopyError::CopyDeleted(_)
         | CopyError::Write(WriteError::Refused(_)) => ErrorCode::Refused,
         CopyError::Artifact { .. } => ErrorCode::Unreachable,
+        CopyError::Write(WriteError::DiskFull { .. } | WriteError::Stopping)
+        | CopyError::Blob(BlobError::DiskFull { .. } | BlobError::Busy { .. }) => {
+            ErrorCode::Unavailable
+        }
         _ => ErrorCode::Internal,
     }
 }

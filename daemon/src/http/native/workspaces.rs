@@ -124,6 +124,7 @@ pub(super) async fn copy(State(app): State<Arc<App>>, body: Bytes) -> Result<Jso
     });
     let found = found.await?;
     let copied = copy_runs(&app, &target.app, &found).await?;
-    let copy = |Copied { run, copy, new }| CopiedRun { run, copy, new };
+    let copy =
+        |Copied { run, copy, new, models, traces }| CopiedRun { run, copy, new, models, traces };
     Ok(Json(Copies { to, copies: copied.into_iter().map(copy).collect() }))
 }

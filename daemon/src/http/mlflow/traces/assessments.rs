@@ -4,12 +4,14 @@
 //! its id, its times, and whether another one overrides it. Ids that we give sort in the order in which
 //! they were given, which decides between assessments of one millisecond.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering as MemoryOrdering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use jiff::Timestamp;
 use runmesh_core::action::TraceChange;
 use runmesh_core::rows::{TraceRow, lookup};
 use serde_json::{Map, Value, json};
@@ -78,9 +80,24 @@ fn new_id(newest: &AtomicU64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_nanos()).unwrap_or_default();
     let later = |last: u64| now.max(last.saturating_add(1));
-    let last = newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(later(last)));
+    let last = newest
+        .fetch_update(MemoryOrdering::Relaxed, MemoryOrdering::Relaxed, |last| Some(later(last)));
     let time = last.map_or(now, later);
     format!("a-{time:016x}{:016x}", rand::random::<u64>())
+}
+
+/// Whether one account of an assessment was written after another, or the same one says that it
+/// was overridden since.
+pub(crate) fn assessed_since(new: &str, old: &str) -> bool {
+    let read = |json: &str| serde_json::from_str::<Value>(json).unwrap_or_default();
+    let (new, old) = (read(new), read(old));
+    let updated = |said: &Value| said["last_update_time"].as_str()?.parse::<Timestamp>().ok();
+    let valid = |said: &Value| said["valid"].as_bool().unwrap_or(true);
+    match updated(&new).cmp(&updated(&old)) {
+        Ordering::Greater => true,
+        Ordering::Equal => valid(&old) && !valid(&new),
+        Ordering::Less => false,
+    }
 }
 
 /// What an assessment says, as MLflow writes it: an expectation that is a list or an object is a text
@@ -268,6 +285,21 @@ mod tests {
         // A clock that is set back changes nothing.
         let ahead = AtomicU64::new(u64::MAX - 2);
         assert!(new_id(&ahead) < new_id(&ahead));
+    }
+
+    #[test]
+    fn of_two_accounts_of_an_assessment_the_later_counts() {
+        let at = |time: &str, valid: bool| {
+            json!({"last_update_time": time, "valid": valid, "feedback": {"value": 1}}).to_string()
+        };
+        let (early, late) = ("2026-11-25T20:12:26Z", "2026-11-25T20:12:26.5Z");
+        assert!(assessed_since(&at(late, true), &at(early, true)));
+        assert!(!assessed_since(&at(early, true), &at(late, true)));
+        assert!(!assessed_since(&at(early, true), &at(early, true)));
+        // Another one has overridden it: that changes no time.
+        assert!(assessed_since(&at(early, false), &at(early, true)));
+        assert!(!assessed_since(&at(early, true), &at(early, false)));
+        assert!(!assessed_since("", ""), "what says nothing is not news");
     }
 
     #[test]

@@ -30,9 +30,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use runmesh_core::ids::ExperimentId;
 
+pub(crate) use self::assessments::assessed_since;
+pub(crate) use self::search::of_run;
 use super::error::ApiError;
 use crate::app::App;
+
+/// The folder of the artifact proxy in which clients keep the files of a trace, with a slash at its end.
+pub(crate) fn folder(experiment: ExperimentId, trace: &str) -> String {
+    format!("{experiment}/traces/{trace}/artifacts/")
+}
 
 /// What is the same in the second and the third version of the API.
 fn shared() -> Router<Arc<App>> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use runmesh_core::ids::ExperimentId;
+use runmesh_core::ids::{ExperimentId, RunId};
 use runmesh_core::rows::TraceRow;
 use runmesh_core::search::{
-    Assessed, AssessmentKind, TraceQuery, TraceWords, parse_trace_filter, parse_trace_order,
-    search_traces,
+    Assessed, AssessmentKind, Condition, PageStart, TraceClause, TraceCondition, TraceField,
+    TraceQuery, TraceWords, parse_trace_filter, parse_trace_order, search_traces,
 };
-use runmesh_core::store::Snapshot;
+use runmesh_core::store::{Snapshot, StoreError};
 use runmesh_core::trace::{Span, SpanStatus};
 use serde_json::Value;
 
@@ -75,6 +75,23 @@ const fn span_status(span: &Span) -> &'static str {
         SpanStatus::Ok => "OK",
         SpanStatus::Error => "ERROR",
     }
+}
+
+/// The traces of a run, in whatever experiment: those that were logged in it, and those that were
+/// linked to it.
+pub(crate) fn of_run(snapshot: &Snapshot, run: &RunId) -> Result<Vec<String>, StoreError> {
+    let condition = TraceCondition::Plain(Condition::Equal(run.to_string()));
+    let query = TraceQuery {
+        experiments: snapshot.experiments()?.into_iter().map(|row| row.id).collect(),
+        clauses: vec![TraceClause { field: TraceField::Run, condition }],
+        order: Vec::new(),
+        start: PageStart::Offset(0),
+        limit: usize::MAX,
+        words: WORDS,
+    };
+    let mut traces = Vec::new();
+    query.each(snapshot, |row| traces.push(row.id.clone()))?;
+    Ok(traces)
 }
 
 /// Reads what both versions of the API ask in the same way.
