@@ -36,6 +36,52 @@ def test_a_chart_of_which_nothing_is_new_is_not_made_again(browser, logged):
     assert page.evaluate("document.querySelector('.plot canvas').mark") == 1
 
 
+def log_points(page, logged, run: str, first: int, count: int) -> None:
+    """Logs more of two metrics, and waits until the charts have been given it."""
+    answers = []
+    heard = lambda response: response.url.endswith("/curves") and answers.append(response)  # noqa: E731
+    page.on("response", heard)
+    for key in ["loss", "accuracy"]:
+        logged.curve(run, key, [1 / (1 + step) for step in range(first, first + count)], first)
+    last = f"{first + count - 1}]"
+    until(lambda: (page.wait_for_timeout(10), {r.json()[0]["key"] for r in answers if last in r.text()} == {"loss", "accuracy"})[1], "both are drawn")
+    page.remove_listener("response", heard)
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+
+
+def test_what_is_dragged_over_a_chart_outlasts_what_is_logged_meanwhile(browser, logged):
+    logged.experiment("going on")
+    run = logged.run("going on", "trains")
+    for key in ["loss", "accuracy"]:
+        logged.curve(run, key, [1 / (1 + step) for step in range(100)])
+    page = browser.open(f"{logged.hash('going on', 'trains')}?tab=charts")
+    page.locator(".plot canvas").nth(1).wait_for()
+    page.evaluate("for (const canvas of document.querySelectorAll('.plot canvas')) canvas.mark = 1")
+    over = page.locator(".u-over").first.bounding_box()
+    y = over["y"] + over["height"] / 2
+    page.mouse.move(over["x"] + over["width"] * 0.25, y)
+    page.mouse.down()
+    page.mouse.move(over["x"] + over["width"] * 0.4, y, steps=4)
+    log_points(page, logged, run, 100, 100)
+    page.mouse.move(over["x"] + over["width"] * 0.5, y, steps=4)
+    with page.expect_response(lambda response: response.url.endswith("/curves") and '"from"' in response.request.post_data) as told:
+        page.mouse.up()
+    asked = told.value.request.post_data_json
+    assert 20 < asked["from"] < 30 and 45 < asked["to"] < 55, "the steps over which it was dragged"
+    # Whoever drags over one, zooms all. What came meanwhile is drawn after it.
+    out = page.get_by_role("button", name="zoomed: show all")
+    until(lambda: out.count() == 2, "both are zoomed")
+    out.first.click()
+    out.click()
+    out.wait_for(state="detached")
+    page.mouse.move(over["x"] + over["width"] - 1, y)
+    page.get_by_text("step 199").first.wait_for()
+    # New points come into the chart that is there: who looks at a place goes on looking at it.
+    log_points(page, logged, run, 200, 100)
+    page.get_by_text("step 299").first.wait_for()
+    assert page.evaluate("[...document.querySelectorAll('.plot canvas')].every((canvas) => canvas.mark === 1)")
+
+
 def assert_zooms(page, axis: str, least: int | None, most: int | None) -> dict:
     """Zooms into the second quarter of the one chart, and out again. Returns the curve that was asked for."""
     over = page.locator(".u-over").bounding_box()

@@ -1,15 +1,29 @@
-// A chart of lines, by uPlot: zoomed by dragging, its crosshair shared with the others on the view.
+// A chart of lines, by uPlot: zoomed by dragging, its crosshair and what is dragged shared with the others on the view.
+//
+// Invariant: a chart stays what it is while someone drags over it or over another. New points come into the chart that is there,
+// which is made anew only when its lines are others or look other; whatever comes during a drag waits for its end.
 
 import uPlot from "uplot";
 import { grouped, number } from "../format.js";
 import { dark, theme } from "../state.js";
-import { html, useEffect, useRef, useState } from "../ui.js";
+import { html, signal, useEffect, useMemo, useRef, useState } from "../ui.js";
 
 /** @typedef {import("./series.js").Line} Line */
 /** @typedef {{ title: string, lines: Line[], axis: import("./series.js").Axis, logX: boolean, logY: boolean, height?: number,
  *   onZoom: (range: [number, number] | null) => void, zoom: [number, number] | null }} PlotProps */
 
 const MOST_IN_TIP = 12;
+
+/** Whether someone drags over a chart. */
+const dragging = signal(false);
+for (const end of ["mouseup", "blur"]) addEventListener(end, () => (dragging.value = false));
+
+/** What is given; during a drag, what was given before it. @template T @param {T} now */
+function useHeld(now) {
+  const held = useRef(now);
+  if (!dragging.value) held.current = now;
+  return held.current;
+}
 
 /** Colours of what is not data, from the style of the page. */
 function ink() {
@@ -116,38 +130,44 @@ export function Plot(props) {
   const latest = useRef(props);
   latest.current = props;
   const [hover, setHover] = useState(/** @type {{ left: number, top: number, index: number } | null} */ (null));
-  const data = useRef(/** @type {any} */ ([[]]));
+  const chart = useRef(/** @type {uPlot | null} */ (null));
+  const lines = useHeld(props.lines);
+  const data = useMemo(() => aligned(positive(lines, props.logX && props.axis !== "time", props.logY)), [lines, props.logX, props.logY, props.axis]);
   const scheme = `${theme.value} ${dark.value}`;
+  const look = lines.map(({ id, label, color, faint, edge }) => [id, label, color, faint, edge].join()).join("\n");
   useEffect(() => {
     const element = /** @type {HTMLDivElement} */ (box.current);
-    const lines = positive(props.lines, props.logX && props.axis !== "time", props.logY);
-    data.current = aligned(lines);
     const forward = { ...props, lines, onZoom: (/** @type {[number, number] | null} */ range) => latest.current.onZoom(range) };
-    const chart = new uPlot(options(forward, element.clientWidth || 300, setHover), data.current, element);
-    const observer = new ResizeObserver(() => element.clientWidth && chart.setSize({ width: element.clientWidth, height: props.height ?? 240 }));
+    const made = new uPlot(options(forward, element.clientWidth || 300, setHover), data, element);
+    chart.current = made;
+    setHover(null);
+    const observer = new ResizeObserver(() => element.clientWidth && made.setSize({ width: element.clientWidth, height: props.height ?? 240 }));
     observer.observe(element);
     const out = () => latest.current.onZoom(null);
     element.addEventListener("dblclick", out);
     return () => {
       observer.disconnect();
       element.removeEventListener("dblclick", out);
-      chart.destroy();
+      made.destroy();
     };
-  }, [props.lines, props.logX, props.logY, props.axis, props.height, scheme]);
+  }, [look, props.logX, props.logY, props.axis, props.height, scheme]);
+  useEffect(() => {
+    if (chart.current?.data !== data) chart.current?.setData(data);
+  }, [data]);
 
-  const solid = props.lines.map((line, at) => ({ line, at })).filter(({ line }) => !line.faint);
-  const tip = hover && solid
-    .map(({ line, at }) => ({ line, value: nearest(data.current[0], data.current[at + 1], hover.index) }))
+  const solid = lines.map((line, at) => ({ line, at })).filter(({ line }) => !line.faint);
+  const tip = hover && hover.index < data[0].length && solid
+    .map(({ line, at }) => ({ line, value: nearest(data[0], data[at + 1], hover.index) }))
     .filter((row) => row.value !== null)
     .sort((a, b) => /** @type {number} */ (b.value) - /** @type {number} */ (a.value));
   const right = hover !== null && box.current !== null && hover.left > box.current.clientWidth / 2;
   return html`
     <figure class="plot">
       <figcaption><bdi title=${props.title}>${props.title}</bdi>${props.zoom && html`<button class="chip" onClick=${() => props.onZoom(null)}>zoomed: show all</button>`}</figcaption>
-      <div class="plot-box" ref=${box} role="img" aria-label=${`${props.title}: ${solid.length} curves`}></div>
+      <div class="plot-box" ref=${box} onMouseDown=${(/** @type {MouseEvent} */ event) => event.button === 0 && (dragging.value = true)} role="img" aria-label=${`${props.title}: ${solid.length} curves`}></div>
       ${tip && tip.length > 0 && hover && html`
         <div class="tip" style=${right ? { left: "66px" } : { right: "12px" }}>
-          <strong>${place(props.axis, data.current[0][hover.index])}</strong>
+          <strong>${place(props.axis, data[0][hover.index])}</strong>
           ${tip.slice(0, MOST_IN_TIP).map(({ line, value }) => html`<div key=${line.id}><i style=${{ background: line.color }}></i><bdi>${line.label}</bdi><b>${number(value)}</b></div>`)}
           ${tip.length > MOST_IN_TIP && html`<div class="muted">and ${tip.length - MOST_IN_TIP} more</div>`}
         </div>`}
