@@ -355,10 +355,11 @@ pub struct RunSearch {
     /// Experiments to search, by name or id; none means all that are not deleted.
     #[serde(default)]
     pub experiments: Vec<String>,
-    /// What to find, in MLflow's search language; empty finds all.
+    /// What to find, in MLflow's search language; empty finds all. It also knows `attributes.duration`, in
+    /// milliseconds, and `attributes.device`, a device's name or the start of its id.
     #[serde(default)]
     pub filter: String,
-    /// In which order, in MLflow's search language.
+    /// In which order, in MLflow's search language, by these too.
     #[serde(default)]
     pub order_by: Vec<String>,
     /// How many to return at most.

@@ -119,6 +119,26 @@ def test_the_device_that_wrote_a_run_stands_in_its_row(devices, open_browser, sh
         page.locator(".grid-row", has_text=run).locator(".grid-cell").get_by_text(device, exact=True).wait_for()
     page.screenshot(path=shots / "device-light.png")
 
+    # They are sorted, filtered and grouped by it.
+    page.get_by_role("columnheader", name="Device").locator(".grid-sort").click()
+    until(lambda: names(page)[0] == "of ann", "those of ann come first")
+    page.get_by_role("columnheader", name="Device").locator(".grid-sort").click()
+    until(lambda: names(page) == ["of bob, later", "of bob", "of ann"], "those of bob come first")
+    page.get_by_label("Group by").select_option("attributes.device")
+    page.locator(".groups tr", has=page.get_by_role("button", name="bob")).locator("td").first.get_by_text("2").wait_for()
+    page.get_by_label("Group by").select_option("")
+    page.locator(".grid-row", has_text="of ann").get_by_text("ann", exact=True).hover()
+    page.get_by_label("Only runs with attributes.device = 'ann'").click()
+    until(lambda: names(page) == ["of ann"], "only those of ann are shown")
+    # The start of its id will do, and the command line asks the same.
+    id_of_bob = next(peer["device"]["id"] for peer in ann.ask("peers") if peer["device"]["name"] == "bob")
+    found = ann.ask("runs", f"attributes.device = '{id_of_bob[:8]}'")["runs"]
+    assert {run["name"] for run in found} == {"of bob", "of bob, later"}
+    found = ann.ask("runs", "attributes.device != 'bob'")["runs"]
+    assert [run["name"] for run in found] == ["of ann"]
+    found = ann.ask("runs", "--order-by", "attributes.device DESC", "--order-by", "attributes.start_time ASC")["runs"]
+    assert [run["name"] for run in found] == ["of bob", "of bob, later", "of ann"]
+
 
 def test_deleted_runs_are_purged_by_an_admin_who_means_it(devices, open_browser, shots):
     ann = devices("ann").up()

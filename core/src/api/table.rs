@@ -27,10 +27,12 @@ pub struct TableQuery {
     /// Experiments to search, by name or id; none means all that are not deleted.
     #[serde(default)]
     pub experiments: Vec<String>,
-    /// What to find, in MLflow's search language; empty finds all.
+    /// What to find, in MLflow's search language; empty finds all. `attributes.device` is the device that
+    /// created a run, by its name or the start of its id.
     #[serde(default)]
     pub filter: String,
-    /// In which order, in MLflow's search language; it also knows `attributes.duration`.
+    /// In which order, in MLflow's search language; it also knows `attributes.duration` and
+    /// `attributes.device`.
     #[serde(default)]
     pub order_by: Vec<String>,
     /// Whether deleted runs are searched instead of those in use.
@@ -234,8 +236,8 @@ pub struct GroupQuery {
     /// Whether deleted runs are searched instead of those in use.
     #[serde(default)]
     pub deleted: bool,
-    /// The column: `params.KEY`, `tags.KEY`, `metrics.KEY`, or `attributes.` and `status`, `user_id` or
-    /// `run_name`.
+    /// The column: `params.KEY`, `tags.KEY`, `metrics.KEY`, or `attributes.` and `status`, `user_id`,
+    /// `device` or `run_name`.
     pub by: String,
     /// Of which metrics to return the spread.
     #[serde(default)]

@@ -55,7 +55,7 @@ pub use pattern::Pattern;
 pub use run_columns::RunColumns;
 pub use run_counts::count_runs;
 pub use run_datasets::{DatasetUse, dataset_uses};
-pub use run_find::{RunNumber, find_runs, read_runs};
+pub use run_find::{RunNumber, find_for_devices, find_runs, read_runs};
 pub use run_groups::{Grouped, RunGroup, group_runs};
 pub use runs::{PageEnd, RunPage, RunQuery, ViewType, search_runs, visit_runs};
 pub use schema::{

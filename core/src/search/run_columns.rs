@@ -277,7 +277,7 @@ fn column_of(field: &ColumnField) -> Option<(Column, Option<&str>)> {
         ColumnField::Field(Field::Attribute(attribute)) => attribute,
     };
     let column = match attribute {
-        RunAttribute::Id | RunAttribute::ArtifactUri => return None,
+        RunAttribute::Id | RunAttribute::ArtifactUri | RunAttribute::Device => return None,
         RunAttribute::Name => Column::Name,
         RunAttribute::User => Column::User,
         RunAttribute::Status => Column::Status,

@@ -12,6 +12,7 @@ use super::run_choice::RunChoice;
 use super::run_rows::{RowReader, RunRows};
 use super::run_view::RunView;
 use super::runs::{RunQuery, meet_in_order};
+use super::schema::{Field, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
 use crate::rows::{RunRow, damaged_run};
 use crate::store::{Snapshot, StoreError};
@@ -33,6 +34,18 @@ pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunNumber>
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(numbers)
+}
+
+/// Finds the runs whose devices a query has to be told: those for which all holds that it asks of
+/// anything else, in no order.
+pub fn find_for_devices(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunId>, StoreError> {
+    let device = Field::Attribute(RunAttribute::Device);
+    let others = query.clauses.iter().filter(|clause| clause.field != device);
+    let query = RunQuery { clauses: others.cloned().collect(), order: Vec::new(), ..query.clone() };
+    let rows = RunRows::open(snapshot)?;
+    let mut reader = rows.reader();
+    let ids = find_runs(snapshot, &query)?.into_iter().map(|number| id_of(&mut reader, number));
+    ids.filter_map(Result::transpose).collect()
 }
 
 /// Reads runs by their numbers; what is gone is left out.

@@ -99,6 +99,9 @@ fn held(row: &RunRow, field: &Field<RunAttribute>, query: &RunQuery) -> Held {
                 let root = query.artifact_roots.get(&row.experiment);
                 Held::Text(root.map(|root| format!("{root}/{}/artifacts", row.id)))
             }
+            RunAttribute::Device => {
+                Held::Text(query.devices.get(&row.id).map(|name| (**name).into()))
+            }
             RunAttribute::Description if row.description.is_empty() => Held::Text(None),
             RunAttribute::Description => text(&row.description),
         },
@@ -280,6 +283,7 @@ fn text_field() -> impl Strategy<Value = Field<RunAttribute>> {
         RunAttribute::User,
         RunAttribute::Status,
         RunAttribute::ArtifactUri,
+        RunAttribute::Device,
         RunAttribute::Description,
     ][..];
     prop_oneof![
@@ -321,8 +325,18 @@ fn query() -> impl Strategy<Value = RunQuery> {
             limit,
             after: None,
             artifact_roots: [(ExperimentId(1), "files:/1".to_owned())].into(),
+            devices: Default::default(),
             dataset_context_tag: CONTEXT_TAG.into(),
         })
+}
+
+const DEVICE: Field<RunAttribute> = Field::Attribute(RunAttribute::Device);
+
+/// A query that was told the devices of most runs.
+fn told(query: RunQuery, rows: &[RunRow]) -> RunQuery {
+    let known = rows.iter().filter(|row| row.id.as_bytes()[1] % 4 != 0);
+    let devices = known.map(|row| (row.id, row.user.as_str().into())).collect();
+    RunQuery { devices: std::sync::Arc::new(devices), ..query }
 }
 
 fn found_ids(snapshot: &Snapshot, query: &RunQuery) -> Vec<RunId> {
@@ -441,6 +455,15 @@ proptest! {
     ) {
         let (_db, snapshot) = holding(&rows).expect("memory does not fail");
         for (query, by) in queries {
+            let query = told(query, &rows);
+            let others = query.clauses.iter().filter(|clause| clause.field != DEVICE);
+            let others = RunQuery { clauses: others.cloned().collect(), ..query.clone() };
+            let others = RunQuery { offset: 0, limit: usize::MAX, ..others };
+            let mut ids: Vec<_> = reference(&rows, &others).runs.iter().map(|row| row.id).collect();
+            let mut to_tell = find_for_devices(&snapshot, &query).expect("memory does not fail");
+            ids.sort_unstable();
+            to_tell.sort_unstable();
+            prop_assert_eq!(to_tell, ids, "{:?}", query);
             prop_assert!(groups_as_defined(&snapshot, &rows, &query, &by), "{by:?} {query:?}");
             let page = search_runs(&snapshot, &query).expect("memory does not fail");
             prop_assert_eq!(shown(&page), shown(&reference(&rows, &query)), "{:?}", query);
@@ -519,6 +542,7 @@ proptest! {
                 put(&db, &[row], fold_at).expect("memory does not fail");
             }
             for (query, by) in queries {
+                let query = told(query, &rows);
                 let page = search_runs(&snapshots(), &query).expect("memory does not fail");
                 prop_assert_eq!(shown(&page), shown(&reference(&held, &query)), "{:?}", query);
                 let grouped = groups_as_defined(&snapshots(), &held, &query, &by);

@@ -145,6 +145,9 @@ fn attribute_of<'a>(head: &RunHead<'a>, attribute: RunAttribute, query: &RunQuer
             let root = query.artifact_roots.get(&head.experiment);
             Value::Text(root.map(|root| format!("{root}/{}/artifacts", head.id).into()))
         }
+        RunAttribute::Device => {
+            Value::Text(query.devices.get(&head.id).map(|name| name.to_string().into()))
+        }
         RunAttribute::Description => Value::text(head.description()),
     }
 }

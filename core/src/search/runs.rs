@@ -1,13 +1,14 @@
 //! Searching runs: the query, the page, and how experiments' runs come together.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::run_rows::{RowReader, RunRows};
 use super::run_walk::{Found, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
-use crate::ids::ExperimentId;
+use crate::ids::{ExperimentId, RunId};
 use crate::rows::{Lifecycle, RunRow, damaged_run};
 use crate::store::{Snapshot, StoreError};
 
@@ -56,6 +57,10 @@ pub struct RunQuery {
     /// run's are at `<root>/<run>/artifacts`, and of others no `artifact_uri` is known. Needed
     /// only if [`RunQuery::names`] the artifact URI.
     pub artifact_roots: BTreeMap<ExperimentId, String>,
+    /// What the device that created each run is called. Only journals know it, no row does, and a
+    /// run that is not in here has none. Needed only if [`RunQuery::names`] the device, or runs are
+    /// grouped by it, and only of [those that may be found](super::find_for_devices).
+    pub devices: Arc<HashMap<RunId, Arc<str>>>,
     /// The tag that holds what a dataset was used for, in the client protocol's words.
     pub dataset_context_tag: String,
 }

@@ -47,6 +47,8 @@ pub enum RunAttribute {
     Duration,
     /// Where its artifacts are; see `RunQuery::artifact_roots`.
     ArtifactUri,
+    /// The device that created it; see `RunQuery::devices`. MLflow's clients know none.
+    Device,
     /// The note that people edit. No filter names it: client protocols map a tag of theirs to it.
     Description,
 }
@@ -182,6 +184,7 @@ const RUN_ATTRIBUTES: &[AttributeName<RunAttribute>] = &[
     both("end_time", RunAttribute::EndTime, AttributeKind::Number),
     both("artifact_uri", RunAttribute::ArtifactUri, AttributeKind::Text),
     both("duration", RunAttribute::Duration, AttributeKind::Number),
+    both("device", RunAttribute::Device, AttributeKind::ListedText),
 ];
 const OF_MLFLOW: usize = 12;
 

@@ -2,9 +2,9 @@
 //!
 //! A change says when it was sealed, and so does its entry, so each journal is searched for that time.
 //! An entry holds the changes of up to some thousand documents, and those that are asked for together
-//! mostly stand together: an entry that was read is remembered.
+//! mostly stand together: whose the changes are of an entry that was read is remembered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use redb::{ReadOnlyTable, ReadableTable};
@@ -20,16 +20,15 @@ use crate::entry::{UnverifiedEntry, clock_of};
 use crate::ids::{ChangeHash, DeviceId, DocumentId, JournalId};
 use crate::operation::{Operation, OperationKind};
 
-/// Changes by what they change.
-type Changes = HashSet<(DocumentId, ChangeHash)>;
-
 /// Finds who wrote what in a snapshot.
 pub struct Authors<'s> {
     snapshot: &'s Snapshot,
     entries: ReadOnlyTable<(u32, u64), &'static [u8]>,
     journals: Rc<[(JournalId, JournalRow)]>,
-    /// By journal and entry number: when it was sealed, and what is in it.
-    read: HashMap<(u32, u64), (Clock, Changes)>,
+    /// Which entries were read, by journal and number, and when each was sealed.
+    read: HashMap<(u32, u64), Clock>,
+    /// Whose the changes are that stand in them; one that says another time than its entry is nobody's.
+    known: HashMap<(DocumentId, ChangeHash), DeviceId>,
 }
 
 impl<'s> Authors<'s> {
@@ -41,7 +40,8 @@ impl<'s> Authors<'s> {
             let (key, row) = item?;
             journals.push((journals::journal_of(key.value()), decode("journals", row.value())?));
         }
-        Ok(Self { snapshot, entries, journals: journals.into(), read: HashMap::new() })
+        let (read, known) = (HashMap::new(), HashMap::new());
+        Ok(Self { snapshot, entries, journals: journals.into(), read, known })
     }
 
     /// The device that made a change which was sealed at `clock`. None if its entry does not count any
@@ -53,15 +53,15 @@ impl<'s> Authors<'s> {
         change: &ChangeHash,
     ) -> Result<Option<DeviceId>, StoreError> {
         let wanted = (*document, *change);
+        if let Some(device) = self.known.get(&wanted) {
+            return Ok(Some(*device));
+        }
         for (journal, row) in &*Rc::clone(&self.journals) {
             let mut at = self.first_at(row, clock)?;
             // One seal may make several entries, all of one time.
-            while let Some((sealed, changes)) = self.entry(*journal, row.number, at)? {
-                if *sealed != clock {
-                    break;
-                }
-                if changes.contains(&wanted) {
-                    return Ok(Some(journal.device));
+            while self.read_entry(*journal, row.number, at)? == Some(clock) {
+                if let Some(device) = self.known.get(&wanted) {
+                    return Ok(Some(*device));
                 }
                 at += 1;
             }
@@ -99,26 +99,31 @@ impl<'s> Authors<'s> {
         Ok(low)
     }
 
-    fn entry(
+    /// Reads an entry, unless it was read. Returns when it was sealed; none if there is none.
+    fn read_entry(
         &mut self,
         journal: JournalId,
         number: u32,
         at: u64,
-    ) -> Result<Option<&(Clock, Changes)>, StoreError> {
-        if !self.read.contains_key(&(number, at)) {
-            let Some(bytes) = self.entries.get((number, at))? else { return Ok(None) };
-            let entry = UnverifiedEntry::decode(journal, at, journals::displace(bytes.value())?.1)?;
-            let all = entry.operations().iter().filter(|operation| {
-                matches!(operation, Operation::Whole { kind, .. } if *kind == OperationKind::Change as u8)
-            });
-            let changes =
-                all.filter_map(|operation| match apply::read(journal.device, operation) {
-                    Ok(Checked::Change { document, change }) => Some((document, change.hash())),
-                    _ => None,
-                });
-            self.read.insert((number, at), (entry.clock(), changes.collect()));
+    ) -> Result<Option<Clock>, StoreError> {
+        if let Some(sealed) = self.read.get(&(number, at)) {
+            return Ok(Some(*sealed));
         }
-        Ok(self.read.get(&(number, at)))
+        let Some(bytes) = self.entries.get((number, at))? else { return Ok(None) };
+        let entry = UnverifiedEntry::decode(journal, at, journals::displace(bytes.value())?.1)?;
+        let sealed = entry.clock();
+        let changes = entry.operations().iter().filter(|operation| {
+            matches!(operation, Operation::Whole { kind, .. } if *kind == OperationKind::Change as u8)
+        });
+        for operation in changes {
+            if let Ok(Checked::Change { document, change }) = apply::read(journal.device, operation)
+                && change.clock() == sealed
+            {
+                self.known.insert((document, change.hash()), journal.device);
+            }
+        }
+        self.read.insert((number, at), sealed);
+        Ok(Some(sealed))
     }
 }
 

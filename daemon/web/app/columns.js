@@ -9,7 +9,7 @@ import { duration, moment, number, toNumber } from "./format.js";
 /** @typedef {{ title: string, field: string | null, width: number, text: (run: Row) => string,
  *   end?: boolean }} Attribute */
 
-/** The device that created a run: only journals know it, so nothing sorts or filters by it. */
+/** The device that created a run, which only journals know. */
 export const DEVICE = "attributes.device";
 
 /** @type {Record<string, Attribute>} */
@@ -29,7 +29,7 @@ export const ATTRIBUTES = {
     end: true,
   },
   user: { title: "User", field: "attributes.user_id", width: 96, text: (run) => run.user },
-  [DEVICE]: { title: "Device", field: null, width: 110, text: () => "" },
+  [DEVICE]: { title: "Device", field: DEVICE, width: 110, text: () => "" },
   experiment: { title: "Experiment", field: null, width: 150, text: () => "" },
 };
 

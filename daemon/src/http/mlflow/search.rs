@@ -96,8 +96,8 @@ fn run_query(fields: Fields<'_>, page: &page::Asked) -> Result<RunQuery, ApiErro
             PageStart::Offset(_) => None,
         },
         limit,
-        artifact_roots: BTreeMap::new(),
         dataset_context_tag: DATASET_CONTEXT_TAG.to_owned(),
+        ..RunQuery::default()
     };
     query.map_fields(|field| match field {
         Field::Tag(tag) if tag == RUN_NAME_TAG => Field::Attribute(RunAttribute::Name),

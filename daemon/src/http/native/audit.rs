@@ -22,7 +22,7 @@ use crate::causes::with_causes;
 /// Lines of a page where none are asked for.
 const LINES: usize = 100;
 /// The least of an id that names a device.
-const MIN_ID_CHARS: usize = 4;
+pub(super) const MIN_ID_CHARS: usize = 4;
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,

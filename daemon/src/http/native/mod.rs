@@ -10,6 +10,8 @@ mod blobs;
 mod bundles;
 mod conflicts;
 mod curves;
+mod device_names;
+mod devices;
 mod error;
 mod events;
 mod groups;
@@ -120,6 +122,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .method_not_allowed_fallback(async || Error::NoSuchRoute)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(Extension(Arc::new(table::Sets::default())))
+        .layer(Extension(Arc::new(devices::Known::default())))
         .layer(from_fn_with_state(device_of(&app.home), check_device))
         .layer(from_fn(check_page));
     Router::new().nest(ROOT, routes)

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use runmesh_core::api::{
     Experiment, FoundRuns, MAX_TREND, MetricSummary, Named, Run, RunDetails, RunSearch, Value,
 };
@@ -18,7 +18,7 @@ use runmesh_core::store::Snapshot;
 
 use super::artifacts::entries;
 use super::error::Error;
-use super::{query, read};
+use super::{devices, query, read};
 use crate::app::App;
 
 /// The most runs that one search returns.
@@ -58,13 +58,15 @@ fn map(pairs: Vec<KeyValue>) -> BTreeMap<String, String> {
 
 pub(super) async fn search(
     State(app): State<Arc<App>>,
+    Extension(known): Extension<Arc<devices::Known>>,
     body: Bytes,
 ) -> Result<Json<FoundRuns>, Error> {
     let search: RunSearch = read(&body)?;
     let mut wanted_runs = parse(&search.filter, &search.order_by, search.deleted)?;
-    query(&app, move |_, snapshot| {
+    query(&app, move |app, snapshot| {
         let rows = snapshot.experiments()?;
         wanted_runs.experiments = wanted(&rows, &search.experiments)?;
+        devices::tell(app, snapshot, &known, &mut wanted_runs, None)?;
         wanted_runs.limit = search.limit.min(MAX_RUNS);
         let page = search_runs(snapshot, &wanted_runs)?;
         let runs = page.runs.into_iter().map(|row| run(&rows, row)).collect();

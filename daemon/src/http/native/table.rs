@@ -10,17 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
-use runmesh_core::api::{Cell, Columns, Named, TablePage, TableQuery, TableRow, Value};
-use runmesh_core::ids::{DocumentId, WorkspaceId};
+use runmesh_core::api::{Cell, Columns, TablePage, TableQuery, TableRow, Value};
+use runmesh_core::ids::WorkspaceId;
 use runmesh_core::rows::RunRow;
 use runmesh_core::search::{Field, RunAttribute, RunNumber, find_runs, read_runs};
-use runmesh_core::store::{Authors, Creator, RunKeys, Snapshot};
+use runmesh_core::store::{RunKeys, Snapshot};
 
-use super::conflicts::named;
+use super::devices::{self, Devices, Known};
 use super::error::Error;
 use super::{query, read, runs};
 use crate::app::App;
-use crate::workspace::device_of;
 
 /// The most rows that one answer has.
 const MAX_ROWS: usize = 5_000;
@@ -79,6 +78,7 @@ impl Sets {
 pub(super) async fn table(
     State(app): State<Arc<App>>,
     Extension(sets): Extension<Arc<Sets>>,
+    Extension(known): Extension<Arc<Known>>,
     body: Bytes,
 ) -> Result<Json<TablePage>, Error> {
     let asked: TableQuery = read(&body)?;
@@ -95,18 +95,14 @@ pub(super) async fn table(
             Some(set) => set,
             None => {
                 search.experiments = runs::wanted(&snapshot.experiments()?, &asked.experiments)?;
+                devices::tell(app, snapshot, &known, &mut search, None)?;
                 sets.keep(workspace, find_runs(snapshot, &search)?)
             }
         };
         let from = asked.offset.min(set.runs.len());
         let until = from + asked.limit.min(MAX_ROWS).min(set.runs.len() - from);
         let runs = read_runs(snapshot, &set.runs[from..until])?;
-        let devices = match columns.contains(&Shown::Device) {
-            true => devices_of(app, snapshot, &runs)?,
-            false => vec![None; runs.len()],
-        };
-        let rows = runs.iter().zip(devices);
-        let rows = rows.map(|(run, device)| row(run, &columns, device.as_ref())).collect();
+        let rows = rows(app, snapshot, &known, &runs, &columns)?;
         Ok(Json(TablePage { set: set.number, total: set.runs.len() as u64, rows }))
     })
     .await
@@ -128,7 +124,7 @@ pub(super) fn column(name: &str) -> Result<Field<RunAttribute>, Error> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Shown {
     Value(Field<RunAttribute>),
-    /// The device that created the run. Only journals know it, so nothing sorts by it.
+    /// The device that created the run, which only journals know.
     Device,
 }
 
@@ -141,30 +137,28 @@ impl Shown {
     }
 }
 
-/// What the devices that created runs are called.
-fn devices_of(
+fn rows(
     app: &App,
     snapshot: &Snapshot,
+    known: &Known,
     runs: &[RunRow],
-) -> Result<Vec<Option<String>>, Error> {
-    let (mut authors, members) = (Authors::open(snapshot)?, snapshot.membership()?);
-    let own = device_of(&app.home);
-    let name = |device| {
-        let Named { id, name } = named(&members, device);
-        if name.is_empty() { id.short() } else { name }
+    columns: &[Shown],
+) -> Result<Vec<TableRow>, Error> {
+    let mut devices = match columns.contains(&Shown::Device) {
+        true => Some(Devices::open(app, snapshot, known)?),
+        false => None,
     };
-    let of_run = |run: &RunRow| match authors.of_document(&DocumentId::run(run.id))? {
-        Creator::Device(device) => Ok(Some(name(device))),
-        Creator::NotSealed => Ok(Some(name(own))),
-        Creator::Unknown => Ok(None),
+    let mut row = |run: &RunRow| {
+        let device = devices.as_mut().map(|devices| devices.of(run.id)).transpose()?;
+        Ok(row(run, columns, device.flatten().as_deref()))
     };
-    runs.iter().map(of_run).collect()
+    runs.iter().map(&mut row).collect()
 }
 
-fn row(run: &RunRow, columns: &[Shown], device: Option<&String>) -> TableRow {
+fn row(run: &RunRow, columns: &[Shown], device: Option<&str>) -> TableRow {
     let cell = |column: &Shown| match column {
         Shown::Value(field) => cell(run, field),
-        Shown::Device => device.cloned().map(Cell::Text),
+        Shown::Device => device.map(|device| Cell::Text(device.to_owned())),
     };
     TableRow {
         id: run.id,

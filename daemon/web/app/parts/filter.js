@@ -4,7 +4,7 @@ import { field, title } from "../columns.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { Icon } from "./icons.js";
 
-const ATTRIBUTE_NAMES = ["attributes.status", "attributes.start_time", "attributes.end_time", "attributes.duration", "attributes.run_name", "attributes.user_id"];
+const ATTRIBUTE_NAMES = ["attributes.status", "attributes.start_time", "attributes.end_time", "attributes.duration", "attributes.run_name", "attributes.user_id", "attributes.device"];
 const MOST = 8;
 
 /** The name that is being written at the end of a text. @param {string} text */

@@ -1,7 +1,7 @@
 // Runs taken together by what they have in a column: how many, and how each metric is spread over them.
 
 import { api } from "../api.js";
-import { and, clause, field, IN_ROWS, title } from "../columns.js";
+import { and, clause, DEVICE, field, IN_ROWS, title } from "../columns.js";
 import { grouped, number, plural, toNumber } from "../format.js";
 import { setQuery } from "../route.js";
 import { tell, tick } from "../state.js";
@@ -15,7 +15,7 @@ export const GroupBy = ({ columns, value }) => html`
   <label class="group-by">Group by
     <select value=${value} onChange=${(/** @type {any} */ event) => setQuery({ group: event.target.value || null })}>
       <option value="">nothing</option>
-      <optgroup label="Attributes">${Object.keys(IN_ROWS).map((column) => html`<option value=${column}>${title(column)}</option>`)}</optgroup>
+      <optgroup label="Attributes">${[...Object.keys(IN_ROWS), DEVICE].map((column) => html`<option value=${column}>${title(column)}</option>`)}</optgroup>
       ${columns.params.length > 0 && html`<optgroup label="Params">${columns.params.slice(0, 500).map((key) => html`<option value=${`params.${key}`}>${key}</option>`)}</optgroup>`}
       ${columns.tags.length > 0 && html`<optgroup label="Tags">${columns.tags.slice(0, 500).map((key) => html`<option value=${`tags.${key}`}>${key}</option>`)}</optgroup>`}
     </select></label>
