@@ -1,6 +1,5 @@
 """What the page fetches and asks for before it shows the first view: no more than that needs, once, and not one after the other."""
 
-import json
 from urllib.parse import urlsplit
 
 import pytest
@@ -64,11 +63,11 @@ def test_no_module_is_fetched_twice_and_all_are_there_in_the_end(browser, logged
 
 
 def test_the_first_rows_are_asked_for_before_the_page_is_there(browser, logged):
-    all_of_it = {"experiments", "peers", "columns", "runs/table"}
+    all_of_it = {"experiments", "runs/table"}
     asked = open_held(browser, logged.hash("fraud"), "pages/runs.js", lambda asked: all_of_it <= set(asked.names()))
     browser.page.wait_for_selector(".grid-row .status")
     until(lambda: (browser.page.wait_for_timeout(10), "events" in asked.names())[1], "the page follows what changes")
-    for name in sorted(all_of_it):
+    for name in ["columns", "experiments", "peers", "runs/table"]:
         assert asked.before_events(name) == 1, asked.names()
 
 
@@ -79,30 +78,32 @@ def test_a_run_is_asked_for_before_the_page_is_there(browser, logged):
     assert asked.before_events(f"runs/{run}") == 1
 
 
-def test_columns_that_the_address_names_are_not_waited_for(browser, logged):
+@pytest.mark.parametrize("query", ["", "?col=params.lr&q=params.model = 'vit'&sort=-params.seed"])
+def test_the_first_rows_are_one_request_and_wait_for_no_other(browser, logged, query):
     held = []
-    browser.page.route("**/api/v1/columns?*", lambda route: held.append(route))
-    page = browser.open(f"{logged.hash('fraud')}?col=params.lr&q=params.model = 'vit'&sort=-params.seed")
+    for other in ["columns?*", "peers", "experiments"]:
+        browser.page.route(f"**/api/v1/{other}", lambda route: held.append(route))
+    page = browser.open(f"{logged.hash('fraud')}{query}")
     page.get_by_role("columnheader", name="lr").wait_for()
     page.wait_for_selector(".grid-row .name")
+    page.get_by_label("Group by").wait_for(state="detached")
     for route in held:
         route.continue_()
+    page.get_by_label("Group by").wait_for()
 
 
-def test_a_shared_workspace_is_asked_once_for_all_its_columns(browser, logged):
-    peer = {"device": {"id": "ab" * 32, "name": "desk"}, "role": "writer", "connected": False}
-    browser.page.route("**/api/v1/peers", lambda route: route.fulfill(json=[peer]))
-    asked = Asked(browser.page)
-    page = browser.open(logged.hash("fraud"))
-    page.wait_for_selector(".grid-row .name")
-    page.get_by_role("columnheader", name="Device").wait_for()
-    until(lambda: (page.wait_for_timeout(10), "events" in asked.names())[1], "the page follows what changes")
-    assert asked.before_events("runs/table") == 1
-    table = next(request for request in asked.requests if request.url.endswith("runs/table"))
-    assert "attributes.device" in json.loads(table.post_data)["columns"]
+def test_a_column_that_is_new_shows_beside_those_that_the_daemon_chose(browser, logged):
+    logged.experiment("growing")
+    run = logged.run("growing", "one", lr=0.1)
+    page = browser.open(logged.hash("growing"))
+    page.get_by_role("columnheader", name="lr").wait_for()
+    logged.client.log_metric(run, "zeal", 0.25)
+    page.get_by_role("columnheader", name="zeal").wait_for()
+    row = page.locator(".grid-row", has_text="one")
+    until(lambda: row.locator(".grid-cell").all_inner_texts()[-2:] == ["0.25", "0.1"], "each value stands under its name")
 
 
-@pytest.mark.parametrize("name", ["experiments", "peers", "columns?*", "runs/table"])
+@pytest.mark.parametrize("name", ["experiments", "runs/table"])
 def test_what_failed_ahead_is_asked_again(browser, logged, name):
     browser.may_be_refused = True
     browser.page.route(f"**/api/v1/{name}", lambda route: route.abort(), times=1)

@@ -39,9 +39,10 @@ pub struct TableQuery {
     #[serde(default)]
     pub deleted: bool,
     /// Which values to return of each run: `metrics.KEY`, `params.KEY` or `tags.KEY`, or
-    /// `attributes.device`, the device that created it.
+    /// `attributes.device`. If this is left out, the answer has some: the device if there are others in the
+    /// workspace, and the first metrics and params.
     #[serde(default)]
-    pub columns: Vec<String>,
+    pub columns: Option<Vec<String>>,
     /// How many rows come before the first wanted.
     #[serde(default)]
     pub offset: usize,
@@ -61,6 +62,8 @@ pub struct TablePage {
     pub set: u64,
     /// How many runs the search finds.
     pub total: u64,
+    /// What the values of each row are of, in their order.
+    pub columns: Vec<String>,
     /// The rows wanted.
     pub rows: Vec<TableRow>,
 }
@@ -87,7 +90,7 @@ pub struct TableRow {
     pub end_ms: Option<i64>,
     /// Whether a param was set to two values on devices that were apart.
     pub conflicted: bool,
-    /// The values asked for, in the order asked.
+    /// The values, in the order of the columns.
     pub values: Vec<Option<Cell>>,
 }
 

@@ -4,20 +4,14 @@
 // the view, or an answer is bad, the page asks for itself, and only that time is lost.
 
 import { readAddress, target } from "./address.js";
-import { asked, columnsOf, columnsPath, PAGE, partOf, queryOf } from "./asked.js";
+import { asked, columnsOf, PAGE, partOf, queryOf } from "./asked.js";
 import { askAhead, takeTokenFromLink } from "./send.js";
 
-/** The first rows of a table, in the columns that it will have. @param {import("./address.js").Route} at */
-async function firstRows(at) {
+/** The first rows of a table. @param {import("./address.js").Route} at */
+function firstRows(at) {
   const ids = target(at).experiments;
   const now = asked(at.query);
-  const known = Promise.all([askAhead(columnsPath(ids)), askAhead("peers")]);
-  let shown = columnsOf(ids, now, null, false);
-  if (!shown) {
-    const [columns, peers] = await known;
-    shown = columnsOf(ids, now, columns ?? null, peers?.length > 0);
-  }
-  if (shown) await askAhead("runs/table", partOf(queryOf(ids, now, shown), 0, PAGE, null));
+  return askAhead("runs/table", partOf(queryOf(ids, now, columnsOf(ids, now)), 0, PAGE, null));
 }
 
 /** Fetches the view that the address names, and asks for what it shows first. @param {import("./address.js").Route} at @returns {Promise<unknown>} */

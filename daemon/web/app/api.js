@@ -3,7 +3,6 @@
 // A request that is refused for want of the home's token waits while the person gives it, and is sent again. How one is
 // sent is in send.js, which is there before this is.
 
-import { columnsPath } from "./asked.js";
 import { request, ROOT, takeAhead, token } from "./send.js";
 import { signal } from "./ui.js";
 
@@ -15,7 +14,7 @@ import { signal } from "./ui.js";
 /** @typedef {{ id: string, experiment: string, name: string, user: string, status: RunStatus,
  *   lifecycle: "active" | "deleted", start_ms: number, end_ms: number | null, conflicted: boolean,
  *   values: Cell[] }} Row */
-/** @typedef {{ set: number, total: number, rows: Row[] }} TablePage */
+/** @typedef {{ set: number, total: number, columns: string[], rows: Row[] }} TablePage */
 /** @typedef {{ experiments?: string[], filter?: string, order_by?: string[], deleted?: boolean, columns?: string[],
  *   offset?: number, limit: number, set?: number | null }} TableQuery */
 /** @typedef {{ metrics: string[], params: string[], tags: string[] }} Columns */
@@ -164,7 +163,7 @@ export const api = {
   /** @param {string} id @param {Omit<RunsUpdate, "runs">} change */
   updateExperiment: (id, change) => post(`experiments/${part(id)}`, change),
   /** @param {string[]} experiments @returns {Promise<Columns>} */
-  columns: (experiments) => get(columnsPath(experiments)),
+  columns: (experiments) => get(`columns?${new URLSearchParams(experiments.map((id) => ["experiment", id]))}`),
   /** @param {TableQuery} query @param {AbortSignal} [signal] @returns {Promise<TablePage>} */
   table: (query, signal) => post("runs/table", query, signal),
   /** @param {{ experiments?: string[], filter?: string, deleted?: boolean, by: string, metrics: string[] }} query @returns {Promise<Groups>} */

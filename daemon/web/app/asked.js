@@ -1,9 +1,9 @@
 // What a table of runs shows, as the address and this browser's settings have it, and what the daemon is asked for it.
 //
-// Invariant: it is a function of those and of what the daemon said, so that the first rows can be asked for ahead of the page
-// and are those that the page asks for.
+// Invariant: it is a function of those, so that the first rows can be asked for ahead of the page and are those that the page
+// asks for.
 
-import { defaults, field, isValue } from "./columns.js";
+import { field, isValue } from "./columns.js";
 import { setting } from "./settings.js";
 
 /** @typedef {ReturnType<typeof asked>} Asked */
@@ -29,20 +29,18 @@ export function asked(query) {
 export const columnsSetting = (experiments) => `columns ${experiments.join(",")}`;
 
 /**
- * The columns of the table, but the name: those of the address, else those that this browser keeps, else what is shown unasked,
- * which is null as long as nobody knows what there is.
- * @param {string[]} experiments @param {Asked} now @param {import("./api.js").Columns | null} columns @param {boolean} shared with other devices
+ * The columns of the table, but the name: those of the address, else those that this browser keeps; null leaves them to the daemon.
+ * @param {string[]} experiments @param {Asked} now
  */
-export function columnsOf(experiments, now, columns, shared) {
+export function columnsOf(experiments, now) {
   if (now.columns.length) return now.columns;
   const kept = setting(columnsSetting(experiments), /** @type {string[]} */ ([]));
-  if (kept.length) return kept;
-  return columns && defaults(columns, experiments.length !== 1, shared);
+  return kept.length ? kept : null;
 }
 
 /** @typedef {Omit<import("./api.js").TableQuery, "limit" | "offset" | "set">} Query */
 
-/** What the daemon is asked for. @param {string[]} experiments @param {Asked} now @param {string[]} shown @returns {Query} */
+/** What the daemon is asked for. @param {string[]} experiments @param {Asked} now @param {string[] | null} shown null: what the daemon chooses @returns {Query} */
 export function queryOf(experiments, now, shown) {
   const by = now.sort && field(now.sort.column);
   return {
@@ -50,7 +48,7 @@ export function queryOf(experiments, now, shown) {
     filter: now.filter,
     order_by: by ? [`${by} ${now.sort?.down ? "DESC" : "ASC"}`] : [],
     deleted: now.deleted,
-    columns: shown.filter(isValue).sort(),
+    columns: shown?.filter(isValue).sort(),
   };
 }
 
@@ -59,6 +57,3 @@ export const PAGE = 100;
 
 /** A part of a table. @param {Query} query @param {number} offset @param {number} limit @param {number | null} set @returns {import("./api.js").TableQuery} */
 export const partOf = (query, offset, limit, set) => ({ ...query, offset, limit, set });
-
-/** The experiments whose columns there are, as the daemon is asked. @param {string[]} experiments */
-export const columnsPath = (experiments) => `columns?${new URLSearchParams(experiments.map((id) => ["experiment", id]))}`;

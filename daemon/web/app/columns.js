@@ -92,19 +92,7 @@ export const shown = (column, value) => (isMetric(column) ? number(value) : (val
 export const isSystemTag = (key) => key.startsWith("mlflow.") || key.startsWith("runmesh.");
 
 /**
- * What a table shows unasked.
- * @param {import("./api.js").Columns} columns @param {boolean} many of several experiments @param {boolean} shared with other devices
+ * What a table shows unasked: the values that the daemon chose, after what every row has.
+ * @param {string[]} values @param {boolean} many of several experiments
  */
-export function defaults(columns, many, shared) {
-  const some = (/** @type {string[]} */ keys, /** @type {string} */ kind) =>
-    keys.filter((key) => !key.startsWith("system/")).slice(0, 5).map((key) => `${kind}.${key}`);
-  return [
-    "status",
-    "started",
-    "duration",
-    ...(many ? ["experiment"] : []),
-    ...(shared ? ["user", DEVICE] : []),
-    ...some(columns.metrics, "metrics"),
-    ...some(columns.params, "params"),
-  ];
-}
+export const unasked = (values, many) => ["status", "started", "duration", ...(many ? ["experiment"] : []), ...(values.includes(DEVICE) ? ["user"] : []), ...values];

@@ -16,6 +16,8 @@ export class Rows {
     this.query = query;
     /** How many rows there are; null until that is known. */
     this.total = signal(/** @type {number | null} */ (null));
+    /** What the rows have values of, in their order; null until that is known. */
+    this.columns = signal(query.columns ?? null);
     this.error = signal(/** @type {ApiError | null} */ (null));
     /** Counts changes of what `row` returns. */
     this.version = signal(0);
@@ -68,7 +70,9 @@ export class Rows {
 
   /** @param {number} offset @param {number} limit @param {number | null} set */
   ask(offset, limit, set) {
-    return api.table(partOf(this.query, offset, limit, set), this.stop.signal);
+    // More of an order has the columns that the first part has; a new one may have others, if the daemon chooses them.
+    const columns = set === null ? this.query.columns : (this.columns.value ?? undefined);
+    return api.table(partOf({ ...this.query, columns }, offset, limit, set), this.stop.signal);
   }
 
   /** Asks anew for what is in view. */
@@ -82,6 +86,7 @@ export class Rows {
       const answer = await this.ask(first * PAGE, count * PAGE, null);
       if (generation !== this.generation) return;
       batch(() => {
+        this.columns.value = unlessNew(this.columns.value, answer.columns);
         const rows = this.unchanged(answer.rows);
         this.pages.clear();
         this.asked.clear();

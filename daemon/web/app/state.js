@@ -17,9 +17,6 @@ export const experiments = signal(null);
 export const status = signal(null);
 /** @type {import("@preact/signals").Signal<import("./api.js").Peer[]>} */
 export const peers = signal([]);
-let heard = () => {};
-/** Waits for the first answer about peers, or for none. @type {Promise<void>} */
-export const peersHeard = new Promise((resolve) => (heard = resolve));
 /** The workspaces of this device; empty until that is known. @type {import("@preact/signals").Signal<import("./api.js").Workspace[]>} */
 export const workspaces = signal([]);
 /** Whether the palette is open, and the help. */
@@ -67,7 +64,7 @@ async function refresh() {
   const quietly = (/** @type {Promise<void>} */ work) => work.catch(() => {});
   await Promise.all([
     quietly(api.experiments().then((all) => void (experiments.value = all))),
-    quietly(api.peers().then((all) => void (peers.value = all))).then(heard),
+    quietly(api.peers().then((all) => void (peers.value = all))),
   ]);
 }
 

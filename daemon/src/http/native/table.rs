@@ -11,20 +11,22 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
 use runmesh_core::api::{Cell, Columns, TablePage, TableQuery, TableRow, Value};
-use runmesh_core::ids::WorkspaceId;
+use runmesh_core::ids::{ExperimentId, WorkspaceId};
 use runmesh_core::rows::RunRow;
 use runmesh_core::search::{Field, RunAttribute, RunNumber, find_runs, read_runs};
 use runmesh_core::store::{RunKeys, Snapshot};
 
 use super::devices::{self, Devices, Known};
 use super::error::Error;
-use super::{query, read, runs};
+use super::{query, read, runs, status};
 use crate::app::App;
 
 /// The most rows that one answer has.
 const MAX_ROWS: usize = 5_000;
 /// The most columns that a table can ask for.
 const MAX_COLUMNS: usize = 500;
+/// How many metrics, and how many params, are shown unasked.
+const UNASKED_COLUMNS: usize = 5;
 /// The column of the device that created a run.
 const DEVICE: &str = "attributes.device";
 /// How many orders are kept. One of 100,000 runs takes 400 KB.
@@ -82,19 +84,26 @@ pub(super) async fn table(
     body: Bytes,
 ) -> Result<Json<TablePage>, Error> {
     let asked: TableQuery = read(&body)?;
-    if asked.columns.len() > MAX_COLUMNS {
-        let given = asked.columns.len();
+    let given = asked.columns.as_ref().map_or(0, Vec::len);
+    if given > MAX_COLUMNS {
         return Err(Error::TooMany { what: "columns", given, limit: MAX_COLUMNS });
     }
-    let columns: Vec<_> =
-        asked.columns.iter().map(|name| Shown::named(name)).collect::<Result<_, _>>()?;
     let mut search = runs::parse(&asked.filter, &asked.order_by, asked.deleted)?;
     query(&app, move |app, snapshot| {
+        search.experiments = runs::wanted(&snapshot.experiments()?, &asked.experiments)?;
+        let columns = match asked.columns {
+            Some(columns) => columns,
+            None => {
+                let shared = !status::peers(app).is_empty();
+                unasked(&keys_of(snapshot, &search.experiments)?, shared)
+            }
+        };
+        let shown: Vec<_> =
+            columns.iter().map(|name| Shown::named(name)).collect::<Result<_, _>>()?;
         let workspace = app.workspace.id();
         let set = match asked.set.and_then(|number| sets.find(number, workspace)) {
             Some(set) => set,
             None => {
-                search.experiments = runs::wanted(&snapshot.experiments()?, &asked.experiments)?;
                 devices::tell(app, snapshot, &known, &mut search, None)?;
                 sets.keep(workspace, find_runs(snapshot, &search)?)
             }
@@ -102,10 +111,21 @@ pub(super) async fn table(
         let from = asked.offset.min(set.runs.len());
         let until = from + asked.limit.min(MAX_ROWS).min(set.runs.len() - from);
         let runs = read_runs(snapshot, &set.runs[from..until])?;
-        let rows = rows(app, snapshot, &known, &runs, &columns)?;
-        Ok(Json(TablePage { set: set.number, total: set.runs.len() as u64, rows }))
+        let rows = rows(app, snapshot, &known, &runs, &shown)?;
+        Ok(Json(TablePage { set: set.number, total: set.runs.len() as u64, columns, rows }))
     })
     .await
+}
+
+/// The columns of a table of which none were asked for.
+fn unasked(keys: &RunKeys, shared: bool) -> Vec<String> {
+    let first = |kind: &'static str, keys: &BTreeSet<String>| -> Vec<String> {
+        let keys = keys.iter().filter(|key| !key.starts_with("system/"));
+        keys.take(UNASKED_COLUMNS).map(|key| format!("{kind}.{key}")).collect()
+    };
+    let device = shared.then(|| DEVICE.to_owned());
+    let (metrics, params) = (first("metrics", &keys.metrics), first("params", &keys.params));
+    device.into_iter().chain(metrics).chain(params).collect()
 }
 
 /// Reads the name of a column: what runs have under a key.
@@ -197,15 +217,20 @@ pub(super) async fn columns(
 }
 
 fn columns_of(snapshot: &Snapshot, experiments: &[String]) -> Result<Columns, Error> {
+    let all = keys_of(snapshot, &runs::wanted(&snapshot.experiments()?, experiments)?)?;
+    let list = |keys: BTreeSet<String>| keys.into_iter().collect();
+    Ok(Columns { metrics: list(all.metrics), params: list(all.params), tags: list(all.tags) })
+}
+
+fn keys_of(snapshot: &Snapshot, experiments: &[ExperimentId]) -> Result<RunKeys, Error> {
     let mut all = RunKeys::default();
-    for experiment in runs::wanted(&snapshot.experiments()?, experiments)? {
-        let RunKeys { metrics, params, tags } = snapshot.run_keys(experiment)?;
+    for experiment in experiments {
+        let RunKeys { metrics, params, tags } = snapshot.run_keys(*experiment)?;
         all.metrics.extend(metrics);
         all.params.extend(params);
         all.tags.extend(tags);
     }
-    let list = |keys: BTreeSet<String>| keys.into_iter().collect();
-    Ok(Columns { metrics: list(all.metrics), params: list(all.params), tags: list(all.tags) })
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -225,6 +250,19 @@ mod tests {
         sets.keep(here, Vec::new());
         assert!(sets.find(first.number, here).is_some(), "it was used last");
         assert!(sets.find(first.number + 1, here).is_none());
+    }
+
+    #[test]
+    fn a_table_without_columns_gets_the_first_metrics_and_params() {
+        let keys = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let keys = RunKeys {
+            metrics: keys(&["loss", "system/cpu"]),
+            params: keys(&["a", "b", "c", "d", "e", "f"]),
+            tags: keys(&["team"]),
+        };
+        let alone = ["metrics.loss", "params.a", "params.b", "params.c", "params.d", "params.e"];
+        assert_eq!(unasked(&keys, false), alone);
+        assert_eq!(unasked(&keys, true)[..2], [DEVICE, "metrics.loss"]);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 import { api } from "../api.js";
 import { asked, columnsOf, columnsSetting, queryOf } from "../asked.js";
-import { and } from "../columns.js";
+import { and, unasked } from "../columns.js";
 import { plural } from "../format.js";
 import { lazy } from "../lazy.js";
 import { go, route, setQuery, target } from "../route.js";
 import { Rows } from "../rows.js";
 import { keepSetting } from "../settings.js";
-import { attempt, chosen, experiments, peers, peersHeard, throttled, tick } from "../state.js";
+import { attempt, chosen, experiments, throttled, tick } from "../state.js";
 import { html, useEffect, useLayoutEffect, useMemo, useState } from "../ui.js";
 import { ChosenBar } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
@@ -33,8 +33,10 @@ export function RunsPage() {
   const now = asked(route.value.query);
   useEffect(() => void (chosen.value.size > 0 && (chosen.value = new Set())), [key, now.deleted]);
 
-  const shown = columnsOf(ids, now, columns, peers.value.length > 0);
-  const rows = useRows(ids, now, shown);
+  const chosenColumns = columnsOf(ids, now);
+  const rows = useRows(ids, now, chosenColumns);
+  const values = rows.columns.value;
+  const shown = chosenColumns ?? (values && unasked(values, ids.length !== 1));
   const setShown = (/** @type {string[]} */ to) => {
     keepSetting(columnsSetting(ids), to);
     setQuery({ col: to }, { replace: true });
@@ -46,7 +48,7 @@ export function RunsPage() {
       <section class="runs" aria-label="Runs">
         <${Head} ids=${ids} />
         <div class="toolbar">
-          <${FilterLine} value=${now.filter} columns=${columns} error=${rows?.error.value ?? null} onFilter=${(/** @type {string} */ q) => setQuery({ q })} />
+          <${FilterLine} value=${now.filter} columns=${columns} error=${rows.error.value} onFilter=${(/** @type {string} */ q) => setQuery({ q })} />
           <div class="switch" role="group" aria-label="Show as">
             <button aria-pressed=${!charts} onClick=${() => setQuery({ view: null })}><${Icon} name="table" />Table</button>
             <button aria-pressed=${charts} onClick=${() => setQuery({ view: "charts" })}><${Icon} name="chart" />Charts</button>
@@ -54,13 +56,13 @@ export function RunsPage() {
           <${Views} />
           <button onClick=${() => setPicking(true)} disabled=${!columns}><${Icon} name="columns" />Columns</button>
           <${Menu} label="More" face=${html`<${Icon} name="more" />`} class="square" end>
-            <${MenuItem} icon="down" onClick=${() => rows && shown && download(rows, shown, "csv")}>Download as CSV<//>
-            <${MenuItem} icon="down" onClick=${() => rows && shown && download(rows, shown, "json")}>Download as JSON<//>
+            <${MenuItem} icon="down" onClick=${() => shown && download(rows, shown, "csv")}>Download as CSV<//>
+            <${MenuItem} icon="down" onClick=${() => shown && download(rows, shown, "json")}>Download as JSON<//>
             <${MenuItem} checked=${now.deleted} onClick=${() => setQuery({ deleted: now.deleted ? null : "1" })}>Show deleted runs<//>
             ${ids.length === 1 && html`<${ExperimentItems} id=${ids[0]} />`}
           <//>
         </div>
-        ${rows && shown && html`
+        ${(shown || rows.error.value) && html`
           <div class="summary" role="status">
             ${rows.total.value !== null && html`<span>${plural(rows.total.value, now.deleted ? "deleted run" : "run")}</span>`}
             ${columns && html`<${GroupBy} columns=${columns} value=${now.group} />`}
@@ -69,10 +71,10 @@ export function RunsPage() {
           ${charts
             ? html`<${RunCharts} rows=${rows} columns=${columns} />`
             : now.group && columns
-              ? html`<${GroupTable} rows=${rows} by=${now.group} shown=${shown} filter=${now.filter} />`
-              : html`<${Table} rows=${rows} shown=${shown} now=${now} ids=${ids} onColumns=${setShown} />`}
+              ? html`<${GroupTable} rows=${rows} by=${now.group} shown=${shown ?? []} filter=${now.filter} />`
+              : html`<${Table} rows=${rows} shown=${shown ?? []} now=${now} ids=${ids} onColumns=${setShown} />`}
         `}
-        ${!rows && html`<${Loading} />`}
+        ${!shown && !rows.error.value && html`<${Loading} />`}
         <${ChosenBar} deleted=${now.deleted} onCharts=${() => setQuery({ view: "charts" })} />
       </section>
       ${picking && columns && shown && html`<${ColumnPicker} columns=${columns} shown=${shown} onColumns=${setShown} onClose=${() => setPicking(false)}
@@ -81,16 +83,14 @@ export function RunsPage() {
   `;
 }
 
-/** What columns there are: asked for before a frame without them is drawn, for without them there is no table.
- * @param {string[]} ids @returns {import("../api.js").Columns | null} */
+/** What columns there are. @param {string[]} ids @returns {import("../api.js").Columns | null} */
 function useColumns(ids) {
   const key = ids.join(",");
   const [found, setFound] = useState({ key, columns: /** @type {import("../api.js").Columns | null} */ (null) });
-  useLayoutEffect(() => {
+  useEffect(() => {
     let late = false;
     const set = (/** @type {import("../api.js").Columns} */ columns) => late || setFound({ key, columns });
-    // Peers decide on columns too: the table would be asked for twice.
-    Promise.all([api.columns(ids), peersHeard]).then(([all]) => set(all), () => set(NO_COLUMNS));
+    api.columns(ids).then(set, () => set(NO_COLUMNS));
     return () => void (late = true);
   }, [key, Math.floor(tick.value / 5)]);
   return found.key === key ? found.columns : null;
@@ -98,10 +98,9 @@ function useColumns(ids) {
 
 /** The rows that the address asks for, kept fresh. @param {string[]} ids @param {import("../asked.js").Asked} now @param {string[] | null} shown */
 function useRows(ids, now, shown) {
-  const query = shown && queryOf(ids, now, shown);
-  const rows = useMemo(() => (query ? new Rows(query) : null), [JSON.stringify(query)]);
+  const query = queryOf(ids, now, shown);
+  const rows = useMemo(() => new Rows(query), [JSON.stringify(query)]);
   useLayoutEffect(() => {
-    if (!rows) return undefined;
     rows.refresh();
     const refresh = throttled(() => rows.refresh(), 1_000);
     let first = true;

@@ -48,7 +48,7 @@ export const download = (rows, columns, form) =>
       all.push(...page.rows);
       more = page.rows.length === PAGE;
     }
-    const at = new Map(rows.query.columns?.map((column, index) => [column, index]));
+    const at = new Map(rows.columns.value?.map((column, index) => [column, index]));
     const raw = (/** @type {import("../api.js").Row} */ run, /** @type {string} */ column) => run.values[at.get(column) ?? -1] ?? null;
     const kept = columns.filter(isValue);
     if (form === "json") {

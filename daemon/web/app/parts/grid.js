@@ -150,11 +150,11 @@ export function Grid(props) {
   };
 
   // The values of a row come in the order in which the search names the columns.
-  const order = new Map(rows.query.columns?.map((column, at) => [column, at]));
+  const order = new Map(rows.columns.value?.map((column, at) => [column, at]));
   const valueAt = (/** @type {string} */ column) => order.get(column) ?? -1;
   const does = useRef(/** @type {import("./grid-row.js").Does} */ ({})).current;
   Object.assign(does, { onPick: pick, onActive: (/** @type {number} */ to) => (active.value = to), onFilter: props.onFilter, onOpen: props.onOpen });
-  const look = JSON.stringify([template, fixed, all]);
+  const look = JSON.stringify([template, fixed, all, rows.columns.value]);
   const before = held.current;
   held.current = new Map();
   for (let index = first; index < until; index++) {
