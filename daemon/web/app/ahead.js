@@ -6,6 +6,7 @@
 import { readAddress, target } from "./address.js";
 import { asked, columnsOf, PAGE, partOf, queryOf } from "./asked.js";
 import { askAhead, takeTokenFromLink } from "./send.js";
+import { viewAt, VIEWS } from "./views.js";
 
 /** The first rows of a table. @param {import("./address.js").Route} at */
 function firstRows(at) {
@@ -16,21 +17,13 @@ function firstRows(at) {
 
 /** Fetches the view that the address names, and asks for what it shows first. @param {import("./address.js").Route} at @returns {Promise<unknown>} */
 function firstView(at) {
+  const view = viewAt(at);
   const { run } = target(at);
-  if (run) return Promise.all([import("./pages/run.js"), askAhead(`runs/${encodeURIComponent(run)}`)]);
-  switch (at.path[0]) {
-    case undefined:
-    case "experiments":
-      return Promise.all([firstRows(at), at.query.get("view") === "charts" && import("./charts/run-charts.js")]);
-    case "compare":
-      return import("./pages/compare.js");
-    case "models":
-      return at.path[1] ? import("./pages/model.js") : import("./pages/models.js");
-    case "mesh":
-      return import("./pages/mesh.js");
-    default:
-      return Promise.resolve();
-  }
+  return Promise.all([
+    view && view !== "runs" && VIEWS[view](),
+    run && askAhead(`runs/${encodeURIComponent(run)}`),
+    (view === "runs" || view === "charts") && firstRows(at),
+  ]);
 }
 
 takeTokenFromLink();

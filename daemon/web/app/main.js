@@ -1,4 +1,4 @@
-// The page: which view stands at which address, and the keys that work everywhere.
+// The page: the view that the address names, and the keys that work everywhere.
 
 import { answered } from "./ahead.js";
 import { fetchTheRest, lazy } from "./lazy.js";
@@ -9,28 +9,33 @@ import { go, route, target } from "./route.js";
 import { forgetAhead } from "./send.js";
 import { follow, helpOpen, paletteOpen, start } from "./state.js";
 import { html, idle, render } from "./ui.js";
+import { viewAt, VIEWS } from "./views.js";
 
-// Runs are what most look at first. ahead.js starts to fetch another view if the address names one.
-const RunPage = lazy(() => import("./pages/run.js").then((module) => module.RunPage));
-const ComparePage = lazy(() => import("./pages/compare.js").then((module) => module.ComparePage));
-const ModelsPage = lazy(() => import("./pages/models.js").then((module) => module.ModelsPage));
-const ModelPage = lazy(() => import("./pages/model.js").then((module) => module.ModelPage));
-const MeshPage = lazy(() => import("./pages/mesh.js").then((module) => module.MeshPage));
+const RunPage = lazy(VIEWS.run);
+const ComparePage = lazy(VIEWS.compare);
+const ModelsPage = lazy(VIEWS.models);
+const ModelPage = lazy(VIEWS.model);
+const MeshPage = lazy(VIEWS.mesh);
 
 function View() {
   const at = route.value;
-  const { run } = target(at);
-  switch (at.path[0]) {
-    case undefined:
-    case "experiments":
-      return run ? html`<${RunPage} key=${run} id=${run} />` : html`<${RunsPage} />`;
+  switch (viewAt(at)) {
+    case "runs":
+    case "charts":
+      return html`<${RunsPage} />`;
+    case "run": {
+      const run = /** @type {string} */ (target(at).run);
+      return html`<${RunPage} key=${run} id=${run} />`;
+    }
     case "compare":
       return html`<${ComparePage} />`;
     case "models":
-      return at.path[1] ? html`<${ModelPage} key=${at.path.join("/")} name=${at.path[1]} opened=${at.path[2] === "versions" ? at.path[3] : undefined} />` : html`<${ModelsPage} />`;
+      return html`<${ModelsPage} />`;
+    case "model":
+      return html`<${ModelPage} key=${at.path.join("/")} name=${at.path[1]} opened=${at.path[2] === "versions" ? at.path[3] : undefined} />`;
     case "mesh":
       return html`<${MeshPage} />`;
-    default:
+    case null:
       return html`<${Empty} title="There is nothing here"><p>The address names no view of this page. <a href="#/experiments">All runs</a></p><//>`;
   }
 }

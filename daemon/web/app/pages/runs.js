@@ -10,6 +10,7 @@ import { Rows } from "../rows.js";
 import { keepSetting } from "../settings.js";
 import { attempt, chosen, experiments, throttled, tick } from "../state.js";
 import { html, useEffect, useLayoutEffect, useMemo, useState } from "../ui.js";
+import { VIEWS } from "../views.js";
 import { ChosenBar } from "../parts/chosen.js";
 import { ask, Menu, MenuItem } from "../parts/dialog.js";
 import { download } from "../parts/download.js";
@@ -22,7 +23,7 @@ import { Empty, Failure, FirstLines, Loading } from "../parts/small.js";
 import { Views } from "../parts/views.js";
 
 const ColumnPicker = lazy(() => import("../parts/picker.js").then((module) => module.ColumnPicker), null);
-const RunCharts = lazy(() => import("../charts/run-charts.js").then((module) => module.RunCharts));
+const RunCharts = lazy(VIEWS.charts);
 const NO_COLUMNS = { metrics: [], params: [], tags: [] };
 
 export function RunsPage() {
