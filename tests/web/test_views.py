@@ -23,7 +23,7 @@ SHOWN = {
     "all": ".grid-row .status",
     "empty": ".empty",
     "charts": ".plot canvas",
-    "run": ".metrics .spark",
+    "run": ".metrics .strong",
     "run-charts": ".plot canvas",
     "artifacts": ".file td",
     "hostile": ".metrics",
@@ -33,7 +33,12 @@ SHOWN = {
     "model": ".lineage a",
     "mesh": ".card",
 }
-SCREENS = {"light": ("light", 1280, 800), "dark": ("dark", 1280, 800), "phone": ("light", 390, 844)}
+SCREENS = {
+    "light": ("light", 1280, 800),
+    "dark": ("dark", 1280, 800),
+    "phone": ("light", 390, 844),
+    "phone-dark": ("dark", 390, 844),
+}
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -60,3 +65,38 @@ def test_the_theme_can_be_chosen_and_stays(browser):
     page.reload()
     page.wait_for_selector("main h1")
     assert page.evaluate(background) == dark
+
+
+# Where what is written in each of some elements starts or ends, in pixels from the left.
+EDGES = """([all, edge]) => [...document.querySelectorAll(all)].map((one) => {
+  const range = document.createRange();
+  range.selectNodeContents(one);
+  return range.getBoundingClientRect()[edge];
+})"""
+
+
+def test_what_belongs_together_stands_in_line(browser, logged):
+    page = browser.open(VIEWS["compare"](logged))
+    page.wait_for_selector(SHOWN["compare"])
+    numbers = page.evaluate(EDGES, [".compare-table tr:has(bdi[title=accuracy]) td", "left"])
+    params = page.evaluate(EDGES, [".compare-table tr:has(bdi[title=lr]) td", "left"])
+    assert numbers == params and len(numbers) == 4, "each below the head of its run"
+
+    page.goto(f"{logged.url}/#{VIEWS['groups'](logged)}")
+    page.wait_for_selector(SHOWN["groups"])
+    names = page.evaluate(EDGES, [".groups tr > th:first-child", "left"])
+    assert len(set(map(round, names))) == 1 and round(names[0]) == round(page.evaluate(EDGES, ["h1", "left"])[0])
+
+    page.goto(f"{logged.url}/#/mesh")
+    page.wait_for_selector(".peer strong >> text=recovery")
+    assert len(set(map(round, page.evaluate(EDGES, [".peer-name strong", "left"])))) == 1, "members and tickets"
+
+
+def test_a_phone_shows_all_numbers_of_a_metric_and_charts_as_wide_as_the_rest(open_browser, logged):
+    page = open_browser(width=390, height=844).open(VIEWS["run"](logged))
+    page.wait_for_selector(SHOWN["run"])
+    assert page.evaluate("(() => { const box = document.querySelector('.metrics').parentElement; return box.scrollWidth - box.clientWidth; })()") <= 0
+    page.goto(f"{logged.url}/#{VIEWS['charts'](logged)}")
+    page.wait_for_selector(SHOWN["charts"])
+    left = "(of) => document.querySelector(of).getBoundingClientRect().left"
+    assert page.evaluate(left, ".curve-settings") == page.evaluate(left, "#filter")

@@ -61,6 +61,9 @@ function aligned(lines) {
   return uPlot.join(lines.map((line) => /** @type {any} */ ([line.x, line.y])), lines.map(() => [0, 2]));
 }
 
+/** What the axis at the left takes in pixels, for its longest name. @param {string[] | null} names */
+const widthOf = (names) => 16 + 7 * Math.max(2, ...(names ?? []).map((name) => name.length));
+
 /** @param {PlotProps} props @param {number} width @param {(at: { left: number, top: number, index: number } | null) => void} onHover */
 function options(props, width, onHover) {
   const { lines, axis, logX, logY, height = 240 } = props;
@@ -81,9 +84,11 @@ function options(props, width, onHover) {
       x: { time: axis === "time", distr: logX && axis !== "time" ? 3 : 1 },
       y: { distr: logY ? 3 : 1 },
     },
+    // The last place along the bottom has its name below the line's end.
+    padding: [8, 14, 0, 0],
     axes: [
       { ...common, size: 28, gap: 4, ...(axis === "relative" ? { values: (_, all) => all.map(span) } : {}) },
-      { ...common, size: 58, gap: 4, values: (_, all) => all.map((value) => (value === null ? "" : number(value))) },
+      { ...common, size: (_, all) => widthOf(all), gap: 4, values: (_, all) => all.map((value) => (value === null ? "" : number(value))) },
     ],
     series: [
       {},

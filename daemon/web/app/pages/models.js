@@ -1,7 +1,7 @@
 // The registered models: what is in use where.
 
 import { api } from "../api.js";
-import { plural } from "../format.js";
+import { grouped } from "../format.js";
 import { useFresh } from "../fresh.js";
 import { href } from "../route.js";
 import { html, useState } from "../ui.js";
@@ -31,7 +31,7 @@ export function ModelsPage() {
             <tbody>${found.map((model) => html`<tr key=${model.name}>
               <th scope="row"><a href=${href(["models", model.name])}><bdi>${model.name}</bdi></a>${model.conflicts.length > 0 && html`<span class="flag" title="Devices that were apart disagree"><${Icon} name="warn" /></span>`}
                 ${model.description && html`<small><bdi>${model.description.split("\n")[0]}</bdi></small>`}</th>
-              <td>${plural(model.versions, "version")}</td>
+              <td>${grouped(model.versions)}</td>
               <td>${model.stages.Production && html`<span class="badge good">${labelOf(model.stages.Production)}</span>`}</td>
               <td>${model.stages.Staging && html`<span class="badge">${labelOf(model.stages.Staging)}</span>`}</td>
               <td>${Object.entries(model.aliases).map(([alias, label]) => html`<span class="badge"><bdi>@${alias}</bdi> ${label.number}</span> `)}</td>

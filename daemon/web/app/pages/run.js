@@ -147,7 +147,7 @@ function Metrics({ run }) {
       ${run.series.length === 0 ? html`<p class="muted">No metrics were logged.</p>` : html`
         <div class="table-box" tabindex="0" role="region" aria-label="Metrics">
         <table class="metrics">
-          <thead><tr><th>Metric</th><th><span class="unseen">Course</span></th><th class="end">Latest</th><th class="end">Least</th><th class="end">Most</th><th class="end">Step</th></tr></thead>
+          <thead><tr><th>Metric</th><th class="course"><span class="unseen">Course</span></th><th class="end">Latest</th><th class="end">Least</th><th class="end">Most</th><th class="end">Step</th></tr></thead>
           <tbody>${shown.map((one) => html`
             <tr key=${one.key + JSON.stringify(one.context)}>
               <th scope="row"><bdi>${one.key}</bdi>${one.context.dataset_name && html`<small><bdi>${one.context.dataset_name}</bdi></small>`}${one.context.model_id && html`<small><bdi>${one.context.model_id}</bdi></small>`}</th>

@@ -1,6 +1,6 @@
 // Icons, drawn here on a grid of 16: lines of the text's colour.
 
-import { html } from "../ui.js";
+import { cls, html } from "../ui.js";
 
 const PATHS = {
   check: "M3 8.5 6.5 12 13 4.5",
@@ -36,7 +36,7 @@ const PATHS = {
 
 /** @param {{ name: keyof typeof PATHS }} props */
 export const Icon = ({ name }) => html`
-  <svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d=${PATHS[name]} /></svg>
+  <svg class=${cls("icon", name === "more" && "dots")} viewBox="0 0 16 16" aria-hidden="true"><path d=${PATHS[name]} /></svg>
 `;
 
 export const Logo = () => html`
