@@ -64,7 +64,7 @@ def test_a_copied_model_is_the_same_and_loads_where_it_was_copied(ann, devices):
     source.set_logged_model_tags(model, {"stage": "draft", "made by": run})
     judge = source.create_run("0", run_name="judge").info.run_id
     source.log_inputs(judge, models=[LoggedModelInput(model)])
-    first, judged = copy(ann, run, judge)
+    judged, first = copy(ann, judge, run)
     assert (first["models"], judged["models"], first["traces"]) == (1, 0, 0)
 
     target = MlflowClient(lab)
@@ -116,6 +116,42 @@ def test_copying_again_adds_what_is_new_of_a_model_and_nothing_twice(ann, tmp_pa
     assert copy(ann, run)[0]["models"] == 0, "what was deleted there stays so"
     with pytest.raises(MlflowException, match="not found"):
         target.get_logged_model(copied)
+
+
+def test_runs_that_are_copied_one_by_one_in_any_order_come_to_the_same(ann, tmp_path):
+    run, model = log_model(ann.url)
+    source, target = MlflowClient(ann.url), MlflowClient(f"{ann.url}/w/lab")
+    judge = source.create_run(source.get_run(run).info.experiment_id, run_name="judge").info.run_id
+    source.log_inputs(judge, models=[LoggedModelInput(model)])
+    source.log_metric(judge, "score", 0.5, model_id=model)
+    mlflow.set_active_model(model_id=model)
+    try:
+        with mlflow.start_run(run_id=judge):
+            ask("how good?")
+    finally:
+        mlflow.clear_active_model()
+
+    def named() -> str:
+        """The model that the copied trace names."""
+        return traces(f"{ann.url}/w/lab", judged)["how good?"].info.trace_metadata["mlflow.modelId"]
+
+    judged = copy(ann, judge)[0]["copy"]
+    assert not target.get_run(judged).inputs.model_inputs and named() == model, "it is not there"
+    first = copy(ann, run)[0]["copy"]
+    copied = model_of(target, first)
+    assert copy(ann, judge)[0] == {"run": judge, "copy": judged, "new": False, "models": 0, "traces": 1}
+    assert named() == copied
+    # A third one that comes last names what is there.
+    last = source.create_run("0", tags={"mlflow.parentRunId": run}).info.run_id
+    assert target.get_run(copy(ann, last)[0]["copy"]).data.tags["mlflow.parentRunId"] == first
+    assert [one.model_id for one in target.get_run(judged).inputs.model_inputs] == [copied]
+    assert len(target.get_metric_history(judged, "score")) == 1
+    measured = {(point.key, point.run_id) for point in target.get_logged_model(copied).metrics}
+    assert ("score", judged) in measured
+    before = entries(ann, tmp_path)
+    for runs in ([judge, run], [run], [judge]):
+        copy(ann, *runs)
+    assert entries(ann, tmp_path) == before, "nothing is written where nothing is new"
 
 
 def test_a_copy_that_broke_off_goes_on_and_says_a_model_is_ready_when_it_is(ann, devices):

@@ -13,11 +13,12 @@ mod names;
 mod runs;
 mod traces;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use runmesh_core::ids::{DeviceId, DocumentId, RunId, WorkspaceId};
-use runmesh_core::rows::{DocumentRow, KeyValue, Lifecycle, RunRow};
+use runmesh_core::rows::{DocumentRow, KeyValue, Lifecycle, LoggedModel, RunRow};
 use runmesh_core::store::{Snapshot, StoreError};
 use serde::Serialize;
 
@@ -99,10 +100,17 @@ pub async fn copy_runs(from: &App, to: &App, runs: &[RunId]) -> Result<Vec<Copie
     let belongings = runs.iter().map(|run| Belongings::of(&source, *run));
     let belongings = belongings.collect::<Result<Vec<_>, _>>()?;
     belongings.iter().for_each(|one| one.name_in(&mut names));
+    let there = to.workspace.fresh().await?;
+    for text in belongings.iter().flat_map(|one| &one.named) {
+        names.learn(text, &there)?;
+    }
     let work = Copying { from, to, source, ids, names, experiments: Experiments::default() };
     let mut copied = Vec::with_capacity(belongings.len());
     for one in &belongings {
         copied.push(work.copy(one).await?);
+    }
+    for one in &belongings {
+        work.log_models_read(&one.run).await?;
     }
     Ok(copied)
 }
@@ -112,6 +120,8 @@ struct Belongings {
     run: RunRow,
     models: Vec<DocumentRow>,
     traces: Vec<String>,
+    /// What tags and facts name, which may have been copied before.
+    named: BTreeSet<String>,
 }
 
 impl Belongings {
@@ -119,7 +129,17 @@ impl Belongings {
         let row = source.run(&run)?.filter(|row| row.lifecycle == Lifecycle::Active);
         let row = row.ok_or(CopyError::NoRun(run))?;
         let models = models::of_run(source, &row)?;
-        Ok(Self { models, traces: of_traces::of_run(source, &run)?, run: row })
+        let (mut traces, mut named) = (Vec::new(), BTreeSet::new());
+        let mut note = |text: &str| named.extend(names::is_id(text).then(|| text.to_owned()));
+        row.tags.iter().for_each(|tag| note(&tag.value));
+        for model in models.iter().filter_map(LoggedModel::of) {
+            model.tags().for_each(|(_, value)| note(value));
+        }
+        of_traces::each_of_run(source, &run, |trace| {
+            traces.push(trace.id.clone());
+            trace.tags.iter().chain(&trace.metadata).for_each(|pair| note(&pair.value));
+        })?;
+        Ok(Self { run: row, models, traces, named })
     }
 
     fn name_in(&self, names: &mut Names) {
@@ -141,7 +161,7 @@ struct Copying<'a> {
 
 impl Copying<'_> {
     async fn copy(&self, belongings: &Belongings) -> Result<Copied, CopyError> {
-        let Belongings { run, models, traces } = belongings;
+        let Belongings { run, models, traces, .. } = belongings;
         let copy = self.names.run(&run.id);
         let there = self.to.workspace.fresh().await?;
         let held = there.run(&copy)?;
@@ -160,7 +180,7 @@ impl Copying<'_> {
         }
         self.copy_files(&self.folder_of_run(run, copy).await?, &there).await?;
         self.log(run, copy, held.as_ref()).await?;
-        self.log_models(run, copy, held.as_ref(), &made).await?;
+        self.log_models_made(run, copy, held.as_ref(), &made).await?;
         self.log_points(run, copy, &there).await?;
         let traces = self.copy_traces(traces, &there).await?;
         Ok(Copied { run: run.id, copy, new, models: made.len() as u64, traces })

@@ -32,6 +32,13 @@ pub(super) fn of_run(source: &Snapshot, run: &RunRow) -> Result<Vec<DocumentRow>
     Ok(models)
 }
 
+/// Whether a workspace holds a logged model that is not deleted.
+pub(super) fn is_there(there: &Snapshot, model_id: &str) -> Result<bool, StoreError> {
+    let Some(document) = DocumentId::from_logged_model(model_id) else { return Ok(false) };
+    let row = there.document(&document)?;
+    Ok(row.as_ref().and_then(LoggedModel::of).is_some_and(|model| is_active(&model)))
+}
+
 fn is_active(model: &LoggedModel<'_>) -> bool {
     model.lifecycle() == Lifecycle::Active
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
 use runmesh_core::ids::{DocumentId, DocumentKind, RunId, WorkspaceId};
+use runmesh_core::store::{Snapshot, StoreError};
 use runmesh_core::trace::{Span, Value};
 use serde_json::Value as Json;
 
@@ -18,12 +19,14 @@ const DOMAIN: &str = "runmesh/copy/1";
 const TRACE_DOMAIN: &str = "runmesh/copy/trace/1";
 /// What clients put before the id that OpenTelemetry has for a trace.
 const TRACE: &str = "tr-";
+/// What clients put before the id of a logged model.
+const MODEL: &str = "m-";
 /// How many digits an id has.
 const DIGITS: usize = 32;
 
 type Id = [u8; 16];
 
-/// The names of things that are copied from one workspace to another, and of their copies.
+/// The names of things that have copies in another workspace, or get them now, and of the copies.
 pub(super) struct Names {
     from: WorkspaceId,
     to: WorkspaceId,
@@ -48,6 +51,27 @@ impl Names {
         if let Some(id) = trace_digits(trace).and_then(|(_, digits)| read(digits)) {
             self.add(&id);
         }
+    }
+
+    /// Takes in that a text may be the name of something that was copied before, by what is there.
+    pub(super) fn learn(&mut self, text: &str, there: &Snapshot) -> Result<(), StoreError> {
+        let Some((head, id)) = id_in(text) else { return Ok(()) };
+        if self.copies.contains_key(&id) {
+            return Ok(());
+        }
+        let copy = self.derive(DOMAIN, &id);
+        let is_there = match head {
+            TRACE => there.trace(&format!("{TRACE}{}", HEXLOWER.encode(&copy)))?.is_some(),
+            MODEL => {
+                let document = DocumentId::new(DocumentKind::LoggedModel, copy);
+                there.document(&document)?.is_some()
+            }
+            _ => there.run(&RunId::new(copy))?.is_some(),
+        };
+        if is_there {
+            self.copies.insert(id, copy);
+        }
+        Ok(())
     }
 
     fn add(&mut self, id: &Id) {
@@ -88,10 +112,11 @@ impl Names {
         self.copies.get(run.as_bytes()).map(|copy| RunId::new(*copy))
     }
 
-    /// The copy of a logged model that is copied along, by the text that names the model.
-    pub(super) fn copied_model(&self, model: &str) -> Option<String> {
-        let model = DocumentId::from_logged_model(model)?;
-        self.copies.contains_key(model.id()).then(|| super::model_id(&self.model(&model)))
+    /// What clients call the copy of a logged model, copied or not. What is none stays as it is.
+    pub(super) fn model_id(&self, model: &str) -> String {
+        let document = DocumentId::from_logged_model(model);
+        document
+            .map_or_else(|| model.to_owned(), |document| super::model_id(&self.model(&document)))
     }
 
     /// The name of a copy where a text is that of what is copied, with or without quotes, and
@@ -158,14 +183,22 @@ impl Names {
         }
     }
 
-    /// Whether a text, which may be in quotes, is the name of something that is copied. Traces whose
-    /// ids have another form are named by nothing but themselves.
+    /// Whether a text is the name of something that has a copy. Traces whose ids have another form
+    /// are named by nothing but themselves.
     fn is_name(&self, text: &str) -> bool {
-        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-        let heads = [TRACE, "m-", ""].into_iter();
-        let id = heads.filter_map(|head| bare.strip_prefix(head)).find_map(read);
-        id.is_some_and(|id| self.copies.contains_key(&id))
+        id_in(text).is_some_and(|(_, id)| self.copies.contains_key(&id))
     }
+}
+
+/// The id that a text is, in quotes or not, and what stands before its digits.
+fn id_in(text: &str) -> Option<(&'static str, Id)> {
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    [TRACE, MODEL, ""].into_iter().find_map(|head| Some((head, read(bare.strip_prefix(head)?)?)))
+}
+
+/// Whether a text has the form of an id.
+pub(super) fn is_id(text: &str) -> bool {
+    id_in(text).is_some()
 }
 
 /// What stands before the digits of a trace's id, and the digits.
@@ -229,8 +262,8 @@ mod tests {
         }
         assert_eq!(names.copied_run(&run.to_string()), Some(copy));
         assert_eq!(names.copied_run(&other.to_string()), None);
-        assert_eq!(names.copied_model(&super::super::model_id(&model)), Some(model_copy));
-        assert_eq!(names.copied_model("m-1"), None);
+        assert_eq!(names.model_id(&super::super::model_id(&model)), model_copy);
+        assert_eq!(names.model_id("m-1"), "m-1");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use runmesh_core::ids::{DocumentId, RunId};
 use runmesh_core::rows::{Metric, MetricContext, ModelInput, ModelOutput, Point, RunRow};
 use runmesh_core::store::Snapshot;
 
-use super::{CopyError, Copying, Thing, pairs};
+use super::{CopyError, Copying, Thing, models, pairs};
 
 /// Points that are logged at once.
 const POINTS_AT_ONCE: usize = 4096;
@@ -59,30 +59,46 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Names the models that the run read and produced, of those that are copied: what it read may be
-    /// another run's that is copied with it, what it produced are those that were `made`.
-    pub(super) async fn log_models(
+    /// Names the models that the run read, of those that have copies there: they may be other
+    /// runs', which are copied by now if they are copied at all.
+    pub(super) async fn log_models_read(&self, row: &RunRow) -> Result<(), CopyError> {
+        if row.model_inputs.is_empty() {
+            return Ok(());
+        }
+        let copy = self.names.run(&row.id);
+        let there = self.to.workspace.fresh().await?;
+        let held = there.run(&copy)?.map(|held| held.model_inputs).unwrap_or_default();
+        let mut read = Vec::new();
+        for input in &row.model_inputs {
+            let input = ModelInput { model_id: self.names.model_id(&input.model_id) };
+            if !held.contains(&input) && models::is_there(&there, &input.model_id)? {
+                read.push(input);
+            }
+        }
+        if !read.is_empty() {
+            let (datasets, models) = (Vec::new(), read);
+            let inputs = Action::LogInputs { id: copy, datasets, models };
+            self.to.workspace.act(inputs).await?;
+        }
+        Ok(())
+    }
+
+    /// Names the models that the run produced, of those that were `made` there.
+    pub(super) async fn log_models_made(
         &self,
         row: &RunRow,
         copy: RunId,
         held: Option<&RunRow>,
         made: &[DocumentId],
     ) -> Result<(), CopyError> {
-        let copied = |id: &String| self.names.copied_model(id);
-        let read = row.model_inputs.iter().filter_map(|input| copied(&input.model_id));
-        let mut read: Vec<_> = read.map(|model_id| ModelInput { model_id }).collect();
-        read.retain(|input| held.is_none_or(|held| !held.model_inputs.contains(input)));
-        if !read.is_empty() {
-            let (datasets, models) = (Vec::new(), read);
-            let inputs = Action::LogInputs { id: copy, datasets, models };
-            self.to.workspace.act(inputs).await?;
-        }
         let is_made = |output: &&ModelOutput| {
             let model = DocumentId::from_logged_model(&output.model_id);
             model.is_some_and(|model| made.contains(&model))
         };
-        let produced = row.model_outputs.iter().filter(is_made).filter_map(|output| {
-            copied(&output.model_id).map(|model_id| ModelOutput { model_id, step: output.step })
+        let produced = row.model_outputs.iter().filter(is_made);
+        let produced = produced.map(|output| ModelOutput {
+            model_id: self.names.model_id(&output.model_id),
+            step: output.step,
         });
         let mut models: Vec<_> = produced.collect();
         models.retain(|output| held.is_none_or(|held| !held.model_outputs.contains(output)));
@@ -92,8 +108,9 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Logs the points that the copy lacks. What was measured of a model that is copied was
-    /// measured of its copy.
+    /// Logs the points that the copy lacks. What was measured of a model was measured of its copy,
+    /// also where that comes later or never: a point that named the original first would be there
+    /// twice in the end.
     pub(super) async fn log_points(
         &self,
         row: &RunRow,
@@ -102,8 +119,7 @@ impl Copying<'_> {
     ) -> Result<(), CopyError> {
         for series in &row.metrics {
             let points = self.source.series(&row.id, &series.key, &series.context)?;
-            let model_id = self.names.copied_model(&series.context.model_id);
-            let model_id = model_id.unwrap_or_else(|| series.context.model_id.clone());
+            let model_id = self.names.model_id(&series.context.model_id);
             let context = MetricContext { model_id, ..series.context.clone() };
             let held = there.series(&copy, &series.key, &context)?;
             let new = lacking(points, &held);

@@ -33,7 +33,7 @@ use axum::routing::{get, post};
 use runmesh_core::ids::ExperimentId;
 
 pub(crate) use self::assessments::assessed_since;
-pub(crate) use self::search::of_run;
+pub(crate) use self::search::each_of_run;
 use super::error::ApiError;
 use crate::app::App;
 

@@ -77,9 +77,13 @@ const fn span_status(span: &Span) -> &'static str {
     }
 }
 
-/// The traces of a run, in whatever experiment: those that were logged in it, and those that were
-/// linked to it.
-pub(crate) fn of_run(snapshot: &Snapshot, run: &RunId) -> Result<Vec<String>, StoreError> {
+/// Shows the traces of a run, in whatever experiment: those that were logged in it, and those that
+/// were linked to it.
+pub(crate) fn each_of_run(
+    snapshot: &Snapshot,
+    run: &RunId,
+    show: impl FnMut(&TraceRow),
+) -> Result<(), StoreError> {
     let condition = TraceCondition::Plain(Condition::Equal(run.to_string()));
     let query = TraceQuery {
         experiments: snapshot.experiments()?.into_iter().map(|row| row.id).collect(),
@@ -89,9 +93,7 @@ pub(crate) fn of_run(snapshot: &Snapshot, run: &RunId) -> Result<Vec<String>, St
         limit: usize::MAX,
         words: WORDS,
     };
-    let mut traces = Vec::new();
-    query.each(snapshot, |row| traces.push(row.id.clone()))?;
-    Ok(traces)
+    query.each(snapshot, show)
 }
 
 /// Reads what both versions of the API ask in the same way.
