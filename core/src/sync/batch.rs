@@ -45,8 +45,12 @@ pub fn verify(
     let mut tips = HashMap::new();
     for Batch { journal, first, previous, entries } in batches {
         let tip = tips.entry(journal).or_insert_with(|| held.tip(&journal));
-        if first == tip.count && previous != tip.hash {
-            faults.push((journal, EntryError::BrokenChain { journal, number: first }.into()));
+        let theirs = Tip { count: first, hash: previous };
+        if their_hash(workspace, journal, theirs, &entries, tip.count)
+            .is_some_and(|h| h != tip.hash)
+        {
+            let number = tip.count;
+            faults.push((journal, EntryError::BrokenChain { journal, number }.into()));
             continue;
         }
         let numbered = (first..).zip(&entries).skip_while(|(number, _)| *number < tip.count);
@@ -68,4 +72,91 @@ pub fn verify(
         faults.extend(bad.or(unreadable).map(|error| (journal, Fault::from(error))));
     }
     (good, faults)
+}
+
+/// The hash of the peer's line where ours ends, if its entries begin no later and reach there. An entry
+/// that follows another one than it does here would otherwise look as if nobody had signed it.
+fn their_hash(
+    workspace: WorkspaceId,
+    journal: JournalId,
+    start: Tip,
+    entries: &[Vec<u8>],
+    end: u64,
+) -> Option<EntryHash> {
+    let mut theirs = start;
+    for stored in entries {
+        if theirs.count >= end {
+            break;
+        }
+        let entry = UnverifiedEntry::decode(journal, theirs.count, stored).ok()?;
+        theirs = entry.claimed_tip(workspace, &theirs);
+    }
+    (theirs.count == end).then_some(theirs.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::ids::{DeviceId, DocumentId, Incarnation, RunId};
+    use crate::operation::{Operation, OperationKind};
+
+    const WORKSPACE: WorkspaceId = WorkspaceId::new([5; 32]);
+
+    fn key() -> SigningKey {
+        SigningKey::from_bytes(&[2; 32])
+    }
+
+    fn journal() -> JournalId {
+        let device = DeviceId::new(key().verifying_key().to_bytes());
+        JournalId { device, incarnation: Incarnation::new([4; 16]) }
+    }
+
+    /// Entries that say one thing, and from some number on another.
+    fn line(count: u64, changes_at: u64) -> Vec<Entry> {
+        let mut tail = Tip::START;
+        let entry = |number| {
+            let said = [u8::from(number >= changes_at)].to_vec();
+            let run = DocumentId::run(RunId::new([6; 16]));
+            let said = Operation::new(OperationKind::Change, [7; 16], run, said);
+            let clock = Clock(1 << 20 | number);
+            let entry = Entry::sign(&key(), WORKSPACE, journal(), &tail, clock, vec![said]);
+            tail = entry.tip();
+            entry
+        };
+        (0..count).map(entry).collect()
+    }
+
+    /// What a device that holds entries of one line says of entries of another.
+    fn said_of(held: &[Entry], theirs: &[Entry], from: usize) -> Vec<(JournalId, Fault)> {
+        let mut vector = VersionVector::new();
+        vector.set(journal(), held.last().map_or(Tip::START, Entry::tip));
+        let previous = theirs[..from].last().map_or(Tip::START.hash, Entry::hash);
+        let entries = theirs[from..].iter().map(|entry| entry.stored().to_vec()).collect();
+        let batch = Batch { journal: journal(), first: from as u64, previous, entries };
+        verify(WORKSPACE, &vector, vec![batch], 2).1
+    }
+
+    #[test]
+    fn another_line_is_told_from_bad_signatures_wherever_what_comes_begins() {
+        let (ours, theirs) = (line(4, 2), line(8, 9));
+        let forked = EntryError::BrokenChain { journal: journal(), number: 4 };
+        for from in 0..=4 {
+            let said = said_of(&ours, &theirs, from);
+            assert!(
+                matches!(&said[..], [(_, Fault::Entry(error))] if *error == forked),
+                "{said:?}"
+            );
+        }
+        assert!(said_of(&theirs[..4], &theirs, 1).is_empty());
+        // All that comes stands before the end of ours: nothing is to be taken.
+        assert!(said_of(&ours, &theirs[..3], 1).is_empty());
+        let mut bad = theirs.clone();
+        bad[5] = ours[3].clone();
+        let said = said_of(&theirs[..4], &bad, 2);
+        let unsigned = EntryError::BadSignature { journal: journal(), number: 5 };
+        assert!(matches!(&said[..], [(_, Fault::Entry(error))] if *error == unsigned), "{said:?}");
+    }
 }
