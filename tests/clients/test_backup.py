@@ -131,7 +131,7 @@ def test_a_restored_laptop_gets_back_by_a_stick_what_it_had_written_since_its_ba
 
     def log(name: str) -> str:
         mlflow.set_tracking_uri(laptop.url)
-        with mlflow.start_run(run_name=name) as run:
+        with mlflow.start_run(run_name=name, experiment_id="0") as run:
             mlflow.log_metric("loss", 0.5)
             mlflow.log_text(name, "note.txt")
         return run.info.run_id
