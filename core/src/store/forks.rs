@@ -261,25 +261,16 @@ impl Snapshot {
     ) -> Result<bool, StoreError> {
         let journal = batch.journal;
         let held = self.tip(&journal)?;
-        let mut tail = Tip { count: batch.first, hash: batch.previous };
         if held.count == 0 {
             return Ok(false);
         }
-        if tail.count > held.count {
+        if batch.first > held.count {
+            let (last, hash) = (batch.first - 1, batch.previous);
             let forks = open_if_there(self.txn(), FORKS)?;
-            return forks
-                .map_or(Ok(false), |forks| is_noted(&forks, &journal, tail.count - 1, tail.hash));
+            return forks.map_or(Ok(false), |forks| is_noted(&forks, &journal, last, hash));
         }
-        for stored in &batch.entries {
-            if tail.count >= held.count {
-                break;
-            }
-            let Ok(entry) = UnverifiedEntry::decode(journal, tail.count, stored) else {
-                return Ok(false);
-            };
-            tail = entry.claimed_tip(workspace, &tail);
-        }
-        Ok(!self.holds(&journal, &tail)?)
+        let theirs = batch.claimed_tip(workspace, held.count);
+        theirs.map_or(Ok(false), |theirs| Ok(!self.holds(&journal, &theirs)?))
     }
 
     /// The lines of this device's journals beside those that are held, which were carried over.

@@ -20,6 +20,22 @@ pub struct Batch {
     pub entries: Vec<Vec<u8>>,
 }
 
+impl Batch {
+    /// The tip of the peer's line after these entries, or where it has `end` entries if that comes
+    /// earlier; none if an entry before cannot be read. That their device signed them is not looked at.
+    pub(crate) fn claimed_tip(&self, workspace: WorkspaceId, end: u64) -> Option<Tip> {
+        let mut tip = Tip { count: self.first, hash: self.previous };
+        for stored in &self.entries {
+            if tip.count >= end {
+                break;
+            }
+            let entry = UnverifiedEntry::decode(self.journal, tip.count, stored).ok()?;
+            tip = entry.claimed_tip(workspace, &tip);
+        }
+        Some(tip)
+    }
+}
+
 /// Checks entries of one's own journal that a peer holds in another line, as what follows on the
 /// hash that it says: that this device signed them is all there is to know. Returns those that are
 /// good, up to the first that is not.
@@ -43,17 +59,18 @@ pub fn verify(
 ) -> (Vec<Entry>, Vec<(JournalId, Fault)>) {
     let (mut good, mut faults) = (Vec::new(), Vec::new());
     let mut tips = HashMap::new();
-    for Batch { journal, first, previous, entries } in batches {
+    for batch in batches {
+        let journal = batch.journal;
         let tip = tips.entry(journal).or_insert_with(|| held.tip(&journal));
-        let theirs = Tip { count: first, hash: previous };
-        if their_hash(workspace, journal, theirs, &entries, tip.count)
-            .is_some_and(|h| h != tip.hash)
-        {
+        // An entry that follows another one than it does here would look as if nobody had signed it.
+        let theirs = batch.claimed_tip(workspace, tip.count);
+        if theirs.is_some_and(|theirs| theirs.count == tip.count && theirs.hash != tip.hash) {
             let number = tip.count;
             faults.push((journal, EntryError::BrokenChain { journal, number }.into()));
             continue;
         }
-        let numbered = (first..).zip(&entries).skip_while(|(number, _)| *number < tip.count);
+        let numbered = (batch.first..).zip(&batch.entries);
+        let numbered = numbered.skip_while(|(number, _)| *number < tip.count);
         let (mut unverified, mut unreadable) = (Vec::new(), None);
         for (number, bytes) in numbered {
             match UnverifiedEntry::decode(journal, number, bytes) {
@@ -72,26 +89,6 @@ pub fn verify(
         faults.extend(bad.or(unreadable).map(|error| (journal, Fault::from(error))));
     }
     (good, faults)
-}
-
-/// The hash of the peer's line where ours ends, if its entries begin no later and reach there. An entry
-/// that follows another one than it does here would otherwise look as if nobody had signed it.
-fn their_hash(
-    workspace: WorkspaceId,
-    journal: JournalId,
-    start: Tip,
-    entries: &[Vec<u8>],
-    end: u64,
-) -> Option<EntryHash> {
-    let mut theirs = start;
-    for stored in entries {
-        if theirs.count >= end {
-            break;
-        }
-        let entry = UnverifiedEntry::decode(journal, theirs.count, stored).ok()?;
-        theirs = entry.claimed_tip(workspace, &theirs);
-    }
-    (theirs.count == end).then_some(theirs.hash)
 }
 
 #[cfg(test)]
