@@ -23,6 +23,7 @@ pub use self::scorer::{Scorer, ScorerVersion};
 pub use self::trace::TraceRow;
 use crate::clock::Clock;
 use crate::ids::{BlobHash, DocumentId, ExperimentId, RunId};
+use crate::store::StoreError;
 
 /// Whether an experiment or a run is in use or in the bin. Deleting is always reversible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -232,6 +233,13 @@ pub struct RunRow<T = String> {
     pub model_outputs: Vec<ModelOutput>,
     /// Params that were set to two values while apart; the value shown is the first by clock.
     pub conflicted_params: Vec<String>,
+}
+
+impl<'a, T: Deserialize<'a>> RunRow<T> {
+    /// Reads a row as it lies in the store.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, StoreError> {
+        postcard::from_bytes(bytes).map_err(damaged_run)
+    }
 }
 
 impl<T: AsRef<str>> RunRow<T> {

@@ -14,7 +14,7 @@ use super::run_view::RunView;
 use super::runs::{RunQuery, meet_in_order};
 use super::schema::{Field, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
-use crate::rows::{RunRow, damaged_run};
+use crate::rows::RunRow;
 use crate::store::{Snapshot, StoreError};
 
 /// The number of a run in one store. It stays the run's for as long as the store is open.
@@ -55,7 +55,7 @@ pub fn read_runs(snapshot: &Snapshot, numbers: &[RunNumber]) -> Result<Vec<RunRo
     let mut runs = Vec::with_capacity(numbers.len());
     for number in numbers {
         if let Some(bytes) = reader.read(*number)? {
-            runs.push(postcard::from_bytes(bytes.value()).map_err(damaged_run)?);
+            runs.push(RunRow::read(bytes.value())?);
         }
     }
     Ok(runs)

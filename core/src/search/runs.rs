@@ -9,7 +9,7 @@ use super::run_rows::{RowReader, RunRows};
 use super::run_walk::{Found, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
 use crate::ids::{ExperimentId, RunId};
-use crate::rows::{Lifecycle, RunRow, damaged_run};
+use crate::rows::{Lifecycle, RunRow};
 use crate::store::{Snapshot, StoreError};
 
 /// Whether rows in use, deleted ones or both are searched.
@@ -115,7 +115,7 @@ pub struct PageEnd {
 pub fn search_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<RunPage, StoreError> {
     let mut runs = Vec::new();
     let end = each_row(snapshot, query, |bytes| {
-        runs.push(postcard::from_bytes(bytes).map_err(damaged_run)?);
+        runs.push(RunRow::read(bytes)?);
         Ok(())
     })?;
     Ok(RunPage { runs, end })
@@ -128,7 +128,7 @@ pub fn visit_runs(
     query: &RunQuery,
     mut visit: impl FnMut(&RunRow<&str>) -> Result<(), StoreError>,
 ) -> Result<PageEnd, StoreError> {
-    each_row(snapshot, query, |bytes| visit(&postcard::from_bytes(bytes).map_err(damaged_run)?))
+    each_row(snapshot, query, |bytes| visit(&RunRow::read(bytes)?))
 }
 
 fn each_row(
