@@ -88,8 +88,11 @@ pub(super) fn from_json(value: &serde_json::Value) -> Value {
 /// What a text holds that is a map or a list in JSON, unless it is nested more deeply than a value may
 /// be.
 pub(super) fn unpacked(text: &str) -> Option<Value> {
-    let json = serde_json::from_str(text).ok()?;
-    let value = from_json(&json);
+    packed(&serde_json::from_str(text).ok()?)
+}
+
+fn packed(json: &serde_json::Value) -> Option<Value> {
+    let value = from_json(json);
     let is_packed = matches!(value, Value::Map(_) | Value::List(_));
     (is_packed && is_within(&value, MAX_DEPTH)).then_some(value)
 }
@@ -107,10 +110,10 @@ pub(super) fn is_within(value: &Value, depth: usize) -> bool {
 /// A value as it was meant: many instrumentations write maps and lists, some even texts, as JSON into a
 /// text.
 pub(super) fn decoded(value: &Value) -> Value {
-    let Some(text) = value.as_text() else { return value.clone() };
-    match serde_json::from_str(text) {
-        Ok(serde_json::Value::String(inner)) => Value::Text(inner),
-        _ => unpacked(text).unwrap_or_else(|| value.clone()),
+    match value.as_text().and_then(|text| serde_json::from_str(text).ok()) {
+        Some(serde_json::Value::String(inner)) => Value::Text(inner),
+        Some(json) => packed(&json).unwrap_or_else(|| value.clone()),
+        None => value.clone(),
     }
 }
 

@@ -3,8 +3,7 @@
 
 use runmesh_core::trace::{Attribute, Span, Value};
 
-use super::{Counts, count, kind as kind_of};
-use crate::http::mlflow::traces::value::{decoded, is_empty};
+use super::{Counts, count, kind as kind_of, told, word};
 
 const PREFIX: &str = "claude_code.";
 const INTERACTION: &str = "interaction";
@@ -17,9 +16,8 @@ const DETAILS: [&str; 4] = ["full_command", "file_path", "skill_name", "subagent
 
 /// Which step a span is. Some versions write it without its prefix.
 fn step(span: &Span) -> Option<&'static str> {
-    let word = decoded(span.attribute("span.type")?);
-    let word = word.as_text()?;
-    let word = word.strip_prefix(PREFIX).unwrap_or(word);
+    let word = word(span, "span.type")?;
+    let word = word.strip_prefix(PREFIX).unwrap_or(&word);
     KINDS.iter().map(|(step, _)| *step).find(|step| *step == word)
 }
 
@@ -54,7 +52,7 @@ pub(super) fn output_of_tool(span: &Span) -> Option<Value> {
     }
     let outputs = span.events.iter().filter(|event| event.name == "tool.output");
     let mut said = outputs.flat_map(|event| {
-        ["output", "content", "diff"].iter().filter_map(|key| told(&event.attributes, key))
+        ["output", "content", "diff"].iter().filter_map(|key| shown(&event.attributes, key))
     });
     said.next()
 }
@@ -73,11 +71,10 @@ pub(super) fn tokens(span: &Span) -> Counts {
 }
 
 fn content(span: &Span, key: &str) -> Option<Value> {
-    told(&span.attributes, key)
+    shown(&span.attributes, key)
 }
 
-fn told(attributes: &[Attribute], key: &str) -> Option<Value> {
-    let value = &attributes.iter().find(|attribute| attribute.key == key)?.value;
-    let value = (!is_empty(value)).then(|| decoded(value))?;
-    (value.as_text() != Some(REDACTED)).then_some(value)
+/// What an attribute says, unless the user did not want it told.
+fn shown(attributes: &[Attribute], key: &str) -> Option<Value> {
+    told(attributes, key).filter(|value| value.as_text() != Some(REDACTED))
 }

@@ -2,7 +2,7 @@
 
 use runmesh_core::trace::{Attribute, Span, SpanEvent, Value};
 
-use crate::http::mlflow::traces::value::{decoded, is_empty};
+use super::told;
 
 /// Spring AI's prompt.
 pub(super) fn prompt(span: &Span) -> Option<Value> {
@@ -16,7 +16,7 @@ pub(super) fn completion(span: &Span) -> Option<Value> {
 
 fn of_event(span: &Span, name: &str, key: &str) -> Option<Value> {
     let events = span.events.iter().filter(|event| event.name == name);
-    events.filter_map(|event| said(event, key)).next()
+    events.filter_map(|event| told(&event.attributes, key)).next()
 }
 
 /// The messages that a model was given, as OpenTelemetry's conventions have them in events.
@@ -28,7 +28,7 @@ pub(super) fn messages(span: &Span) -> Option<Value> {
             "gen_ai.assistant.message" => "assistant",
             _ => return None,
         };
-        Some(self::message(Value::Text(role.to_owned()), said(event, "content")?))
+        Some(self::message(Value::Text(role.to_owned()), told(&event.attributes, "content")?))
     };
     together(span.events.iter().filter_map(message).collect())
 }
@@ -37,8 +37,9 @@ pub(super) fn messages(span: &Span) -> Option<Value> {
 pub(super) fn choices(span: &Span) -> Option<Value> {
     let choices = span.events.iter().filter(|event| event.name == "gen_ai.choice");
     let message = |event: &SpanEvent| {
-        let role = said(event, "role").unwrap_or_else(|| Value::Text("assistant".to_owned()));
-        Some(self::message(role, said(event, "content")?))
+        let role =
+            told(&event.attributes, "role").unwrap_or_else(|| Value::Text("assistant".to_owned()));
+        Some(self::message(role, told(&event.attributes, "content")?))
     };
     together(choices.filter_map(message).collect())
 }
@@ -49,9 +50,4 @@ fn message(role: Value, content: Value) -> Value {
 
 fn together(messages: Vec<Value>) -> Option<Value> {
     (!messages.is_empty()).then_some(Value::List(messages))
-}
-
-fn said(event: &SpanEvent, key: &str) -> Option<Value> {
-    let value = &event.attributes.iter().find(|attribute| attribute.key == key)?.value;
-    (!is_empty(value)).then(|| decoded(value))
 }

@@ -3,31 +3,30 @@
 
 use runmesh_core::trace::{Attribute, Span, Value};
 
-use super::{GEN_AI, OPERATION, kind as kind_of};
-use crate::http::mlflow::traces::value::decoded;
+use super::{GEN_AI, OPERATION, kind as kind_of, word};
 
 const KINDS: [(&str, &str); 3] =
     [("llm_call", "LLM"), ("tool_call", "TOOL"), ("agent_call", "AGENT")];
 
 /// Whether a span is one of Gemini CLI's.
 pub(super) fn speaks(span: &Span) -> bool {
-    let name = span.attribute("gen_ai.agent.name").map(decoded);
-    name.as_ref().and_then(Value::as_text) == Some("gemini-cli")
+    word(span, "gen_ai.agent.name").as_deref() == Some("gemini-cli")
 }
 
 pub(super) fn kind(span: &Span) -> Option<&'static str> {
-    let operation = operation(span).filter(|_| speaks(span))?;
-    kind_of(&operation, &KINDS)
-}
-
-fn operation(span: &Span) -> Option<String> {
-    decoded(span.attribute(OPERATION)?).as_text().map(str::to_owned)
+    if !speaks(span) {
+        return None;
+    }
+    kind_of(&word(span, OPERATION)?, &KINDS)
 }
 
 pub(super) fn inputs(span: &Span) -> Option<Value> {
-    let given = GEN_AI.inputs.of(span).filter(|_| speaks(span))?;
+    if !speaks(span) {
+        return None;
+    }
+    let given = GEN_AI.inputs.of(span)?;
     let contents = match given {
-        Value::List(contents) if operation(span).as_deref() == Some("system_prompt") => {
+        Value::List(contents) if word(span, OPERATION).as_deref() == Some("system_prompt") => {
             Value::List(contents.into_iter().map(by_the_system).collect())
         }
         Value::List(_) | Value::Text(_) => given,
@@ -50,7 +49,10 @@ fn by_the_system(content: Value) -> Value {
 
 /// The pieces of a streamed answer, as one.
 pub(super) fn outputs(span: &Span) -> Option<Value> {
-    let given = GEN_AI.outputs.of(span).filter(|_| speaks(span))?;
+    if !speaks(span) {
+        return None;
+    }
+    let given = GEN_AI.outputs.of(span)?;
     let Value::List(pieces) = &given else { return Some(given) };
     let parts: Vec<Value> = pieces.iter().flat_map(parts).cloned().collect();
     if parts.is_empty() {

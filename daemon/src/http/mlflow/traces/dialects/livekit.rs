@@ -2,8 +2,7 @@
 
 use runmesh_core::trace::Span;
 
-use super::{OPERATION, OPERATIONS, kind as kind_of};
-use crate::http::mlflow::traces::value::decoded;
+use super::{OPERATION, OPERATIONS, kind as kind_of, word};
 
 /// Whether a span is one of LiveKit's.
 pub(super) fn speaks(span: &Span) -> bool {
@@ -14,9 +13,8 @@ pub(super) fn kind(span: &Span) -> Option<&'static str> {
     if span.attribute("gen_ai.request.model").is_some() {
         return Some("LLM");
     }
-    let operation = span.attribute(OPERATION).map(decoded);
-    let operation = operation.as_ref().and_then(|value| value.as_text());
-    let of_operation = operation.and_then(|word| kind_of(&word.to_ascii_lowercase(), &OPERATIONS));
+    let of_operation =
+        word(span, OPERATION).and_then(|word| kind_of(&word.to_ascii_lowercase(), &OPERATIONS));
     of_operation.or_else(|| span.attributes.iter().find_map(|attribute| of_key(&attribute.key)))
 }
 

@@ -338,10 +338,7 @@ impl Kind {
     /// The kind of a span in MLflow's words, if it says one that is known.
     pub(super) fn of(&self, span: &Span) -> Option<&'static str> {
         match self {
-            Self::In(names, words) => {
-                let mut said = names.iter().filter_map(|name| span.attribute(name));
-                said.find_map(|value| kind(decoded(value).as_text()?, words))
-            }
+            Self::In(names, words) => names.iter().find_map(|name| kind(&word(span, name)?, words)),
             Self::By(read) => read(span),
         }
     }
@@ -359,6 +356,20 @@ impl Tokens {
 
 fn kind(word: &str, words: &[(&str, &'static str)]) -> Option<&'static str> {
     words.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind)
+}
+
+/// The text that an attribute of a span holds.
+fn word(span: &Span, name: &str) -> Option<String> {
+    match decoded(span.attribute(name)?) {
+        Value::Text(word) => Some(word),
+        _ => None,
+    }
+}
+
+/// What the attribute of a key says, if it says something.
+fn told(attributes: &[Attribute], key: &str) -> Option<Value> {
+    let value = &attributes.iter().find(|attribute| attribute.key == key)?.value;
+    (!is_empty(value)).then(|| decoded(value))
 }
 
 /// The first of some attributes that is there and says something.

@@ -3,16 +3,15 @@
 
 use runmesh_core::trace::{Attribute, Span, Value};
 
-use super::first;
+use super::{first, word};
 use crate::http::mlflow::traces::value::decoded;
 
 pub(super) const OPERATION: &str = "ai.operationId";
 
 /// Whether a step talks to a model.
 pub(super) fn is_chat(span: &Span) -> bool {
-    let operation = span.attribute(OPERATION).map(decoded);
-    let operation = operation.as_ref().and_then(Value::as_text);
-    matches!(operation, Some("ai.generateText.doGenerate" | "ai.streamText.doStream"))
+    let operation = word(span, OPERATION);
+    matches!(operation.as_deref(), Some("ai.generateText.doGenerate" | "ai.streamText.doStream"))
 }
 
 pub(super) fn inputs(span: &Span) -> Option<Value> {
