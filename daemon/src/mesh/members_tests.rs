@@ -15,20 +15,22 @@ impl Device {
         self.app.mesh().unwrap().inner.device
     }
 
-    /// Waits until this device's membership is as it shall be.
-    async fn learns(&self, shall: impl Fn(&runmesh_core::membership::Membership) -> bool) {
+    /// Waits until what the workspace holds is as wanted.
+    async fn until(&self, is_so: impl Fn() -> bool) {
         let mut changed = self.app.workspace.changed();
-        while !shall(&self.app.workspace.snapshot().unwrap().membership().unwrap()) {
+        while !is_so() {
             tokio::time::timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
         }
     }
 
+    /// Waits until this device's membership is as it shall be.
+    async fn learns(&self, shall: impl Fn(&runmesh_core::membership::Membership) -> bool) {
+        self.until(|| shall(&self.app.workspace.snapshot().unwrap().membership().unwrap())).await;
+    }
+
     /// Waits until a run has come, through whomever.
     async fn gets_run(&self, run: RunId) {
-        let mut changed = self.app.workspace.changed();
-        while !self.has(run) {
-            tokio::time::timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
-        }
+        self.until(|| self.has(run)).await;
     }
 
     async fn refused(&self, ticket: &Ticket) -> String {

@@ -10,8 +10,8 @@ use axum::extract::{Query, State};
 use futures_util::StreamExt;
 use futures_util::stream;
 use runmesh_core::api::{
-    Check, Diagnosis, DoctorScope, Invitation, InviteRequest, JoinRequest, Joined, Joining, Named,
-    Peer, SyncReport, SyncRequest,
+    Diagnosis, DoctorScope, Invitation, InviteRequest, JoinRequest, Joined, Joining, Named, Peer,
+    SyncReport, SyncRequest,
 };
 use runmesh_core::store::Snapshot;
 use runmesh_core::ticket::Ticket;
@@ -177,36 +177,37 @@ fn asked(app: &Arc<App>, scope: DoctorScope) -> Result<Vec<(String, Arc<App>)>, 
     Ok(all.map(|space| (space.name.to_string(), space.app)).collect())
 }
 
-async fn look(name: String, app: &Arc<App>) -> Result<Vec<Check>, Error> {
-    query(app, move |app, snapshot| {
-        Ok(doctor::look_at_workspace(&name, &app.blobs, snapshot, app.workspace.id()))
-    })
-    .await
+async fn examine(
+    app: &Arc<App>,
+    scope: DoctorScope,
+    rebuild: bool,
+) -> Result<Json<Diagnosis>, Error> {
+    let started = Instant::now();
+    let mut checks = doctor::look_at_home(&app.home);
+    for (name, app) in asked(app, scope)? {
+        if rebuild {
+            checks.push(doctor::rebuilt(&name, app.workspace.rebuild().await));
+        }
+        let look = move |app: &App, snapshot: &Snapshot| {
+            Ok(doctor::look_at_workspace(&name, &app.blobs, snapshot, app.workspace.id()))
+        };
+        checks.extend(query(&app, look).await?);
+    }
+    Ok(Json(Diagnosis { checks, took_ms: doctor::millis(started.elapsed()) }))
 }
 
 pub(super) async fn doctor(
     State(app): State<Arc<App>>,
     Query(scope): Query<DoctorScope>,
 ) -> Result<Json<Diagnosis>, Error> {
-    let started = Instant::now();
-    let mut checks = doctor::look_at_home(&app.home);
-    for (name, app) in asked(&app, scope)? {
-        checks.extend(look(name, &app).await?);
-    }
-    Ok(Json(Diagnosis { checks, took_ms: doctor::millis(started.elapsed()) }))
+    examine(&app, scope, false).await
 }
 
 pub(super) async fn rebuild(
     State(app): State<Arc<App>>,
     Query(scope): Query<DoctorScope>,
 ) -> Result<Json<Diagnosis>, Error> {
-    let started = Instant::now();
-    let mut checks = doctor::look_at_home(&app.home);
-    for (name, app) in asked(&app, scope)? {
-        checks.push(doctor::rebuilt(&name, app.workspace.rebuild().await));
-        checks.extend(look(name, &app).await?);
-    }
-    Ok(Json(Diagnosis { checks, took_ms: doctor::millis(started.elapsed()) }))
+    examine(&app, scope, true).await
 }
 
 pub(super) async fn shutdown(State(app): State<Arc<App>>) -> Json<()> {
