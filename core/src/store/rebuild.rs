@@ -21,6 +21,8 @@ impl Store {
     pub fn rebuild(&mut self) -> Result<u64, StoreError> {
         let database = Arc::clone(&self.database);
         let txn = durable(&database)?;
+        // Nobody reads while a store is rebuilt, and numbers of runs that are gone are free again.
+        txn.delete_table(tables::RUN_NUMBERS)?;
         let applied = self.derive_anew(&txn)?;
         txn.commit()?;
         drop(database.begin_read()?);
@@ -28,7 +30,7 @@ impl Store {
         Ok(applied)
     }
 
-    /// Makes everything derived anew in a transaction.
+    /// Makes everything derived anew in a transaction. Runs keep their numbers.
     pub(super) fn derive_anew(&self, txn: &WriteTransaction) -> Result<u64, StoreError> {
         tables::drop_derived(txn)?;
         tables::create_all(txn)?;

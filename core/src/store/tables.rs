@@ -149,7 +149,8 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Drops all that is derived, but for [`RUN_CHANGES`]: its numbers must never come again.
+/// Drops all that is derived, but for [`RUN_CHANGES`], whose numbers must never come again, and
+/// [`RUN_NUMBERS`], which readers know runs by.
 pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(DOCUMENTS)?;
     txn.delete_table(CONTESTED)?;
@@ -160,7 +161,6 @@ pub(crate) fn drop_derived(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.delete_table(EXPERIMENTS)?;
     txn.delete_table(EXPERIMENT_NAMES)?;
     txn.delete_table(RUNS)?;
-    txn.delete_table(RUN_NUMBERS)?;
     txn.delete_table(KEYS)?;
     txn.delete_table(STARTS)?;
     txn.delete_table(COLUMNS)?;

@@ -81,3 +81,23 @@ fn a_removal_takes_traces_away() {
         bob.log(stays, 2, &[]).unwrap();
     });
 }
+
+#[test]
+fn runs_keep_their_numbers_whatever_a_removal_takes_away() {
+    for with_trace in [false, true] {
+        let [mut ann, mut bob, mut carl] = three();
+        bob.run(1, ExperimentId::DEFAULT);
+        if with_trace {
+            bob.say("tr-1", TraceInfo::default()).unwrap();
+        }
+        bob.send(&mut carl);
+        let stays = carl.run(2, ExperimentId::DEFAULT);
+        let number = |carl: &Device| carl.store.reader().snapshot().unwrap().run_number(&stays);
+        let before = number(&carl).unwrap();
+        ann.remove(2);
+        ann.send(&mut carl);
+        assert_eq!(number(&carl).unwrap(), before, "tables that are open show runs by it");
+        let new = carl.run(3, ExperimentId::DEFAULT);
+        assert_ne!(carl.store.reader().snapshot().unwrap().run_number(&new).unwrap(), before);
+    }
+}
