@@ -24,6 +24,7 @@ mod run_column;
 mod run_columns;
 mod run_counts;
 mod run_datasets;
+mod run_devices;
 mod run_find;
 mod run_groups;
 mod run_rows;
@@ -55,7 +56,8 @@ pub use pattern::Pattern;
 pub use run_columns::RunColumns;
 pub use run_counts::count_runs;
 pub use run_datasets::{DatasetUse, dataset_uses};
-pub use run_find::{RunNumber, find_for_devices, find_runs, read_runs};
+pub use run_devices::RunDevices;
+pub use run_find::{RunNumber, find_for_devices, find_runs, read_ids, read_runs};
 pub use run_groups::{Grouped, RunGroup, group_runs};
 pub use runs::{PageEnd, RunPage, RunQuery, ViewType, search_runs, visit_runs};
 pub use schema::{

@@ -84,7 +84,7 @@ impl RunChoice {
         for clause in &query.clauses {
             let of_integers = matches!(clause.field, Field::Attribute(_));
             // A clause that has no column is for the rows to check.
-            let column = reader.column(&ColumnField::Field(clause.field.clone()))?;
+            let column = reader.column_for(query, &clause.field)?;
             filters.extend(
                 column.map(|column| ColumnFilter::new(column, &clause.condition, of_integers)),
             );
@@ -285,7 +285,7 @@ impl Order {
             let column = Arc::clone(start);
             return Ok(Some(Self { column, ascending: false, by_head: false }));
         };
-        let column = reader.column(&ColumnField::Field(first.field.clone()))?;
+        let column = reader.column_for(query, &first.field)?;
         Ok(column.map(|column| {
             let most = reader.max_ranked();
             let by_head = matches!(&*column, RunColumn::Texts(_, texts) if texts.len() > most);

@@ -94,6 +94,19 @@ impl RunColumn {
         Self::Texts(Blocks::new(NO_TEXT), Arc::default())
     }
 
+    /// A column of texts, and the code of the text that each run has: its place among them, from 1.
+    pub(super) fn of_few_texts(texts: &[Arc<str>], runs: impl Iterator<Item = (u32, u32)>) -> Self {
+        let (mut blocks, mut all) = (Blocks::new(NO_TEXT), Texts::default());
+        for text in texts {
+            if let Held::Text(head, whole) = Held::text(text) {
+                all.push(head, whole);
+            }
+        }
+        all.close();
+        runs.for_each(|(number, code)| blocks.set(number, code));
+        Self::Texts(blocks, Arc::new(all))
+    }
+
     /// Sets what a run has.
     pub(super) fn set(&mut self, number: u32, held: Held<'_>) {
         match (self, held) {

@@ -182,6 +182,22 @@ impl<'a> ColumnReader<'a> {
         Ok(Some(found))
     }
 
+    /// The column of a field of a query. That of devices is made of what the query was told.
+    pub(super) fn column_for(
+        &self,
+        query: &RunQuery,
+        field: &Field<RunAttribute>,
+    ) -> Result<Option<Arc<RunColumn>>, StoreError> {
+        if *field != Field::Attribute(RunAttribute::Device) {
+            return self.column(&ColumnField::Field(field.clone()));
+        }
+        let starts = self.column(&ColumnField::Field(Field::Attribute(RunAttribute::StartTime)))?;
+        Ok(starts.and_then(|starts| match &*starts {
+            RunColumn::Numbers(starts) => Some(Arc::new(query.devices.column(starts))),
+            RunColumn::Texts(..) => None,
+        }))
+    }
+
     /// What a column was before these runs changed.
     fn step_back(
         &self,

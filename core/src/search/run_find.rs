@@ -38,24 +38,37 @@ pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunNumber>
 
 /// Finds the runs whose devices a query has to be told: those for which all holds that it asks of
 /// anything else, in no order.
-pub fn find_for_devices(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunId>, StoreError> {
+pub fn find_for_devices(
+    snapshot: &Snapshot,
+    query: &RunQuery,
+) -> Result<Vec<RunNumber>, StoreError> {
     let device = Field::Attribute(RunAttribute::Device);
     let others = query.clauses.iter().filter(|clause| clause.field != device);
     let query = RunQuery { clauses: others.cloned().collect(), order: Vec::new(), ..query.clone() };
+    find_runs(snapshot, &query)
+}
+
+/// Reads the ids of runs by their numbers; none of what is gone.
+pub fn read_ids(
+    snapshot: &Snapshot,
+    numbers: &[RunNumber],
+) -> Result<Vec<Option<RunId>>, StoreError> {
     let rows = RunRows::open(snapshot)?;
     let mut reader = rows.reader();
-    let ids = find_runs(snapshot, &query)?.into_iter().map(|number| id_of(&mut reader, number));
-    ids.filter_map(Result::transpose).collect()
+    numbers.iter().map(|number| id_of(&mut reader, *number)).collect()
 }
 
 /// Reads runs by their numbers; what is gone is left out.
-pub fn read_runs(snapshot: &Snapshot, numbers: &[RunNumber]) -> Result<Vec<RunRow>, StoreError> {
+pub fn read_runs(
+    snapshot: &Snapshot,
+    numbers: &[RunNumber],
+) -> Result<Vec<(RunNumber, RunRow)>, StoreError> {
     let rows = RunRows::open(snapshot)?;
     let mut reader = rows.reader();
     let mut runs = Vec::with_capacity(numbers.len());
     for number in numbers {
         if let Some(bytes) = reader.read(*number)? {
-            runs.push(RunRow::read(bytes.value())?);
+            runs.push((*number, RunRow::read(bytes.value())?));
         }
     }
     Ok(runs)
@@ -88,5 +101,5 @@ fn find_in_columns(
 
 fn id_of(reader: &mut RowReader<'_>, number: RunNumber) -> Result<Option<RunId>, StoreError> {
     let Some(bytes) = reader.read(number)? else { return Ok(None) };
-    Ok(Some(RunView::read(bytes.value())?.head.id))
+    Ok(Some(RunView::read(number, bytes.value())?.head.id))
 }

@@ -65,7 +65,7 @@ pub fn group_runs(
     for experiment in experiments {
         let query = RunQuery { experiments: vec![experiment], order: Vec::new(), ..query.clone() };
         match Asked::open(snapshot, &query, experiment, by, &metrics)? {
-            Some(asked) => asked.add_to(&mut groups, snapshot, by)?,
+            Some(asked) => asked.add_to(&mut groups, snapshot, &query, by)?,
             None => add_rows(&mut groups, snapshot, &query, by, &metrics)?,
         }
     }
@@ -168,7 +168,8 @@ impl Asked {
         let Some(reader) = ColumnReader::open(snapshot, experiment)? else { return Ok(None) };
         let column = |field: &Field<_>| reader.column(&ColumnField::Field(field.clone()));
         let start = column(&Field::Attribute(RunAttribute::StartTime))?;
-        let (Some(start), Some(by)) = (start, column(by)?) else { return Ok(None) };
+        let by = reader.column_for(query, by)?;
+        let (Some(start), Some(by)) = (start, by) else { return Ok(None) };
         let columns = metrics.iter().map(column).collect::<Result<Option<Vec<_>>, _>>()?;
         let Some(metrics) = columns else { return Ok(None) };
         let Some(choice) = RunChoice::open(snapshot, query, experiment, None, usize::MAX)? else {
@@ -185,6 +186,7 @@ impl Asked {
         &self,
         groups: &mut Groups,
         snapshot: &Snapshot,
+        query: &RunQuery,
         by: &Field<RunAttribute>,
     ) -> Result<(), StoreError> {
         let rows = RunRows::open(snapshot)?;
@@ -204,8 +206,8 @@ impl Asked {
                         }
                         (None, (_, false)) => {
                             let Some(bytes) = reader.read(*number)? else { continue };
-                            let view = RunView::read(bytes.value())?;
-                            groups.place(Key::of(&view.value(by, &RunQuery::default())?))
+                            let view = RunView::read(*number, bytes.value())?;
+                            groups.place(Key::of(&view.value(by, query)?))
                         }
                     },
                 },
@@ -242,7 +244,7 @@ fn add_rows(
     let mut reader = rows.reader();
     for number in numbers {
         let Some(bytes) = reader.read(number)? else { continue };
-        let view = RunView::read(bytes.value())?;
+        let view = RunView::read(number, bytes.value())?;
         let place = groups.place(Key::of(&view.value(by, query)?));
         let members = &mut groups.all[place];
         members.add(view.head.start_ms);

@@ -26,7 +26,8 @@ impl RunRows {
         let mut reader = self.reader();
         for number in numbers {
             let bytes = reader.read(number)?;
-            let view = bytes.as_ref().map(|bytes| RunView::read(bytes.value())).transpose()?;
+            let view =
+                bytes.as_ref().map(|bytes| RunView::read(number, bytes.value())).transpose()?;
             read(number, view.as_ref())?;
         }
         Ok(())

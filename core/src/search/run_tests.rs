@@ -99,9 +99,7 @@ fn held(row: &RunRow, field: &Field<RunAttribute>, query: &RunQuery) -> Held {
                 let root = query.artifact_roots.get(&row.experiment);
                 Held::Text(root.map(|root| format!("{root}/{}/artifacts", row.id)))
             }
-            RunAttribute::Device => {
-                Held::Text(query.devices.get(&row.id).map(|name| (**name).into()))
-            }
+            RunAttribute::Device => Held::Text(device_of(&row.id).map(str::to_owned)),
             RunAttribute::Description if row.description.is_empty() => Held::Text(None),
             RunAttribute::Description => text(&row.description),
         },
@@ -332,17 +330,29 @@ fn query() -> impl Strategy<Value = RunQuery> {
 
 const DEVICE: Field<RunAttribute> = Field::Attribute(RunAttribute::Device);
 
-/// A query that was told the devices of most runs.
-fn told(query: RunQuery, rows: &[RunRow]) -> RunQuery {
-    let known = rows.iter().filter(|row| row.id.as_bytes()[1] % 4 != 0);
-    let devices = known.map(|row| (row.id, row.user.as_str().into())).collect();
+/// What the device of a run is called: some have one name, one a long one, and some are not told.
+fn device_of(run: &RunId) -> Option<&'static str> {
+    const LONG: &str = "the machine under the desk of whoever came last";
+    [None, Some("b"), Some("a"), Some("b"), Some(LONG)][usize::from(run.as_bytes()[1]) % 5]
+}
+
+/// A query that was told the devices of runs, as far as they are in the index.
+fn told(query: RunQuery, snapshot: &Snapshot, rows: &[RunRow]) -> RunQuery {
+    let known = rows.iter().filter_map(|row| Some((row.id, device_of(&row.id)?)));
+    let (ids, names): (Vec<_>, Vec<_>) = known.unzip();
+    let mut devices = RunDevices::named(names.into_iter().map(Into::into).collect());
+    for (place, id) in ids.iter().enumerate() {
+        if let Some(number) = snapshot.run_number(id).expect("memory does not fail") {
+            devices.tell(number, place);
+        }
+    }
     RunQuery { devices: std::sync::Arc::new(devices), ..query }
 }
 
 fn found_ids(snapshot: &Snapshot, query: &RunQuery) -> Vec<RunId> {
     let numbers = find_runs(snapshot, query).expect("the index reads");
     let runs = read_runs(snapshot, &numbers).expect("rows read");
-    runs.iter().map(|row| row.id).collect()
+    runs.iter().map(|(_, row)| row.id).collect()
 }
 
 /// What grouping is defined to answer: groups by what their text shows, and what each metric is there.
@@ -455,12 +465,14 @@ proptest! {
     ) {
         let (_db, snapshot) = holding(&rows).expect("memory does not fail");
         for (query, by) in queries {
-            let query = told(query, &rows);
+            let query = told(query, &snapshot, &rows);
             let others = query.clauses.iter().filter(|clause| clause.field != DEVICE);
             let others = RunQuery { clauses: others.cloned().collect(), ..query.clone() };
             let others = RunQuery { offset: 0, limit: usize::MAX, ..others };
             let mut ids: Vec<_> = reference(&rows, &others).runs.iter().map(|row| row.id).collect();
-            let mut to_tell = find_for_devices(&snapshot, &query).expect("memory does not fail");
+            let to_tell = find_for_devices(&snapshot, &query).expect("memory does not fail");
+            let to_tell = read_ids(&snapshot, &to_tell).expect("memory does not fail");
+            let mut to_tell: Vec<_> = to_tell.into_iter().flatten().collect();
             ids.sort_unstable();
             to_tell.sort_unstable();
             prop_assert_eq!(to_tell, ids, "{:?}", query);
@@ -542,7 +554,7 @@ proptest! {
                 put(&db, &[row], fold_at).expect("memory does not fail");
             }
             for (query, by) in queries {
-                let query = told(query, &rows);
+                let query = told(query, &snapshots(), &rows);
                 let page = search_runs(&snapshots(), &query).expect("memory does not fail");
                 prop_assert_eq!(shown(&page), shown(&reference(&held, &query)), "{:?}", query);
                 let grouped = groups_as_defined(&snapshots(), &held, &query, &by);

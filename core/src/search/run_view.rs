@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::run_find::RunNumber;
 use super::runs::RunQuery;
 use super::schema::{DatasetField, Field, RunAttribute};
 use super::sort_key::{self, Sorted};
@@ -17,6 +18,7 @@ use crate::store::StoreError;
 /// A run's row, borrowed from its bytes. The fields are those of [`RunRow`](crate::rows::RunRow),
 /// in its order: the head, params, tags, metrics, datasets.
 pub(super) struct RunView<'a> {
+    number: RunNumber,
     pub(super) head: RunHead<'a>,
     body: RowCursor<'a>,
 }
@@ -34,10 +36,10 @@ struct Dataset<'a> {
 }
 
 impl<'a> RunView<'a> {
-    /// Reads the head of a row.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, StoreError> {
+    /// Reads the head of the row of a number.
+    pub(super) fn read(number: RunNumber, bytes: &'a [u8]) -> Result<Self, StoreError> {
         let (head, body) = RunHead::read(bytes)?;
-        Ok(Self { head, body })
+        Ok(Self { number, head, body })
     }
 
     /// Whether the view and all clauses of a query hold.
@@ -105,9 +107,30 @@ impl<'a> RunView<'a> {
                 let point = body.metric(Some(key)).ok_or_else(cut_short)?;
                 Ok(Value::Number(point.map(|point| point.value)))
             }
-            Field::Attribute(attribute) => Ok(attribute_of(&self.head, *attribute, query)),
+            Field::Attribute(attribute) => Ok(self.attribute(*attribute, query)),
             // A run reads many datasets, so there is no one value.
             Field::Dataset(_) => Ok(Value::Text(None)),
+        }
+    }
+
+    fn attribute(&self, attribute: RunAttribute, query: &RunQuery) -> Value<'a> {
+        let head = &self.head;
+        match attribute {
+            RunAttribute::Id => Value::Text(Some(head.id.to_string().into())),
+            RunAttribute::Name => Value::text(Some(head.name)),
+            RunAttribute::User => Value::text(Some(head.user)),
+            RunAttribute::Status => Value::text(Some(head.status.as_str())),
+            RunAttribute::StartTime => Value::Integer(Some(head.start_ms)),
+            RunAttribute::EndTime => Value::Integer(head.end_ms),
+            RunAttribute::Duration => Value::Integer(head.duration_ms()),
+            RunAttribute::ArtifactUri => {
+                let root = query.artifact_roots.get(&head.experiment);
+                Value::Text(root.map(|root| format!("{root}/{}/artifacts", head.id).into()))
+            }
+            RunAttribute::Device => {
+                Value::Text(query.devices.of(self.number).map(|name| name.to_owned().into()))
+            }
+            RunAttribute::Description => Value::text(head.description()),
         }
     }
 
@@ -129,26 +152,6 @@ pub(super) enum Value<'a> {
 impl<'a> Value<'a> {
     pub(super) fn text(text: Option<&'a str>) -> Self {
         Self::Text(text.map(Cow::Borrowed))
-    }
-}
-
-fn attribute_of<'a>(head: &RunHead<'a>, attribute: RunAttribute, query: &RunQuery) -> Value<'a> {
-    match attribute {
-        RunAttribute::Id => Value::Text(Some(head.id.to_string().into())),
-        RunAttribute::Name => Value::text(Some(head.name)),
-        RunAttribute::User => Value::text(Some(head.user)),
-        RunAttribute::Status => Value::text(Some(head.status.as_str())),
-        RunAttribute::StartTime => Value::Integer(Some(head.start_ms)),
-        RunAttribute::EndTime => Value::Integer(head.end_ms),
-        RunAttribute::Duration => Value::Integer(head.duration_ms()),
-        RunAttribute::ArtifactUri => {
-            let root = query.artifact_roots.get(&head.experiment);
-            Value::Text(root.map(|root| format!("{root}/{}/artifacts", head.id).into()))
-        }
-        RunAttribute::Device => {
-            Value::Text(query.devices.get(&head.id).map(|name| name.to_string().into()))
-        }
-        RunAttribute::Description => Value::text(head.description()),
     }
 }
 

@@ -186,7 +186,7 @@ impl<'a> RunWalk<'a> {
             self.rows_left = self.rows_left.saturating_sub(1);
         }
         let Some(bytes) = self.rows.read(number)? else { return Ok(()) };
-        let view = RunView::read(bytes.value())?;
+        let view = RunView::read(number, bytes.value())?;
         if view.head.experiment != self.experiment || !view.is_found_by(self.query)? {
             return Ok(());
         }

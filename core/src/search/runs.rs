@@ -1,14 +1,15 @@
 //! Searching runs: the query, the page, and how experiments' runs come together.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::run_devices::RunDevices;
 use super::run_rows::{RowReader, RunRows};
 use super::run_walk::{Found, RunWalk};
 use super::{Clause, Field, Order, RunAttribute};
-use crate::ids::{ExperimentId, RunId};
+use crate::ids::ExperimentId;
 use crate::rows::{Lifecycle, RunRow};
 use crate::store::{Snapshot, StoreError};
 
@@ -58,9 +59,9 @@ pub struct RunQuery {
     /// only if [`RunQuery::names`] the artifact URI.
     pub artifact_roots: BTreeMap<ExperimentId, String>,
     /// What the device that created each run is called. Only journals know it, no row does, and a
-    /// run that is not in here has none. Needed only if [`RunQuery::names`] the device, or runs are
+    /// run of which it is not told has none. Needed only if [`RunQuery::names`] the device, or runs are
     /// grouped by it, and only of [those that may be found](super::find_for_devices).
-    pub devices: Arc<HashMap<RunId, Arc<str>>>,
+    pub devices: Arc<RunDevices>,
     /// The tag that holds what a dataset was used for, in the client protocol's words.
     pub dataset_context_tag: String,
 }

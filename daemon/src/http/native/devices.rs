@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use runmesh_core::ids::{DeviceId, DocumentId, RunId, WorkspaceId};
+use runmesh_core::ids::{DeviceId, DocumentId, WorkspaceId};
 use runmesh_core::membership::{Former, Membership};
-use runmesh_core::search::{Field, RunAttribute, RunQuery, find_for_devices};
+use runmesh_core::search::{
+    Field, RunAttribute, RunDevices, RunNumber, RunQuery, find_for_devices, read_ids,
+};
 use runmesh_core::store::{Authors, Creator, Snapshot};
 
 use super::device_names::Names;
@@ -18,9 +20,6 @@ use crate::app::App;
 use crate::workspace::device_of;
 
 const DEVICE: Field<RunAttribute> = Field::Attribute(RunAttribute::Device);
-
-/// Of so many runs a workspace's are kept, some 40 MB of them.
-const MAX_KEPT: usize = 1 << 20;
 
 /// The devices of runs that were looked up.
 #[derive(Default)]
@@ -31,15 +30,15 @@ struct Kept {
     /// Who had been removed, and what of them counts.
     former: Vec<(DeviceId, Former)>,
     devices: Vec<DeviceId>,
-    /// Places among the devices: there are many runs, and few devices.
-    runs: HashMap<RunId, u32>,
+    /// By run number: a place among the devices, from 1; 0 if it was not found.
+    runs: Vec<u32>,
 }
 
 /// Looks up the devices of runs.
 pub(super) struct Devices<'s> {
     known: &'s Known,
     workspace: WorkspaceId,
-    authors: Authors<'s>,
+    snapshot: &'s Snapshot,
     own: DeviceId,
     names: Names,
 }
@@ -48,24 +47,42 @@ impl<'s> Devices<'s> {
     pub(super) fn open(app: &App, snapshot: &'s Snapshot, known: &'s Known) -> Result<Self, Error> {
         let (workspace, members) = (app.workspace.id(), snapshot.membership()?);
         known.with(workspace, |kept| kept.keep_while(&members));
-        let (authors, own) = (Authors::open(snapshot)?, device_of(&app.home));
-        Ok(Self { known, workspace, authors, own, names: Names::of(&members) })
+        let (own, names) = (device_of(&app.home), Names::of(&members));
+        Ok(Self { known, workspace, snapshot, own, names })
     }
 
-    /// What the device that created a run is called; none if it cannot be told.
-    pub(super) fn of(&mut self, run: RunId) -> Result<Option<Arc<str>>, Error> {
-        let device = match self.known.with(self.workspace, |kept| kept.device(&run)) {
-            Some(device) => device,
-            None => match self.authors.of_document(&DocumentId::run(run))? {
-                Creator::Device(device) => {
-                    self.known.with(self.workspace, |kept| kept.add(run, device));
-                    device
-                }
-                Creator::NotSealed => self.own,
-                Creator::Unknown => return Ok(None),
-            },
+    /// What the devices that created these runs are called, as far as that can be told.
+    pub(super) fn of(&mut self, runs: &[RunNumber]) -> Result<RunDevices, Error> {
+        let is_missing = |kept: &mut Kept| -> Vec<RunNumber> {
+            runs.iter().copied().filter(|run| kept.place(*run).is_none()).collect()
         };
-        Ok(Some(self.names.shown(device)))
+        let missing = self.known.with(self.workspace, is_missing);
+        let found = self.look_up(&missing)?;
+        Ok(self.known.with(self.workspace, |kept| {
+            found.into_iter().for_each(|(run, device)| kept.add(run, device));
+            let names = kept.devices.iter().map(|device| self.names.shown(*device));
+            let mut devices = RunDevices::named(names.collect());
+            for run in runs {
+                if let Some(place) = kept.place(*run) {
+                    devices.tell(*run, place);
+                }
+            }
+            devices
+        }))
+    }
+
+    fn look_up(&self, runs: &[RunNumber]) -> Result<Vec<(RunNumber, DeviceId)>, Error> {
+        let mut authors = Authors::open(self.snapshot)?;
+        let mut found = Vec::with_capacity(runs.len());
+        for (run, id) in runs.iter().zip(read_ids(self.snapshot, runs)?) {
+            let Some(id) = id else { continue };
+            match authors.of_document(&DocumentId::run(id))? {
+                Creator::Device(device) => found.push((*run, device)),
+                Creator::NotSealed => found.push((*run, self.own)),
+                Creator::Unknown => {}
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -86,20 +103,22 @@ impl Kept {
         }
     }
 
-    fn device(&self, run: &RunId) -> Option<DeviceId> {
-        self.runs.get(run).map(|place| self.devices[*place as usize])
+    /// The place of a run's device, if that is known.
+    fn place(&self, run: RunNumber) -> Option<usize> {
+        (*self.runs.get(run as usize)? as usize).checked_sub(1)
     }
 
-    fn add(&mut self, run: RunId, device: DeviceId) {
-        if self.runs.len() == MAX_KEPT {
-            self.runs.clear();
-        }
+    fn add(&mut self, run: RunNumber, device: DeviceId) {
         let place = self.devices.iter().position(|known| *known == device);
         let place = place.unwrap_or_else(|| {
             self.devices.push(device);
             self.devices.len() - 1
         });
-        self.runs.insert(run, place as u32);
+        let at = run as usize;
+        if self.runs.len() <= at {
+            self.runs.resize(at + 1, 0);
+        }
+        self.runs[at] = place as u32 + 1;
     }
 }
 
@@ -115,14 +134,10 @@ pub(super) fn tell(
         return Ok(());
     }
     let mut devices = Devices::open(app, snapshot, known)?;
-    let mut told = HashMap::new();
-    for run in find_for_devices(snapshot, search)? {
-        told.extend(devices.of(run)?.map(|device| (run, device)));
-    }
+    search.devices = Arc::new(devices.of(&find_for_devices(snapshot, search)?)?);
     for clause in search.clauses.iter_mut().filter(|clause| clause.field == DEVICE) {
         clause.condition = devices.names.meant(&clause.condition);
     }
-    search.devices = Arc::new(told);
     Ok(())
 }
 
@@ -134,16 +149,16 @@ mod tests {
 
     #[test]
     fn what_was_looked_up_is_kept_until_another_device_is_gone() {
-        let (run, device) = (RunId::new([1; 16]), DeviceId::new([2; 32]));
+        let (run, device) = (7, DeviceId::new([2; 32]));
         let (known, here) = (Known::default(), WorkspaceId::new([1; 32]));
         known.with(here, |kept| kept.add(run, device));
         let nobody_left = Membership::default();
         known.with(here, |kept| kept.keep_while(&nobody_left));
-        assert_eq!(known.with(here, |kept| kept.device(&run)), Some(device));
-        assert_eq!(known.with(WorkspaceId::new([2; 32]), |kept| kept.device(&run)), None);
+        assert_eq!(known.with(here, |kept| kept.place(run)), Some(0));
+        assert_eq!(known.with(WorkspaceId::new([2; 32]), |kept| kept.place(run)), None);
         known.with(here, |kept| kept.former = former_of(device));
         known.with(here, |kept| kept.keep_while(&nobody_left));
-        assert_eq!(known.with(here, |kept| kept.device(&run)), None);
+        assert_eq!(known.with(here, |kept| kept.place(run)), None);
     }
 
     fn former_of(device: DeviceId) -> Vec<(DeviceId, Former)> {

@@ -13,7 +13,7 @@ use axum::{Extension, Json};
 use runmesh_core::api::{Cell, Columns, TablePage, TableQuery, TableRow, Value};
 use runmesh_core::ids::{ExperimentId, WorkspaceId};
 use runmesh_core::rows::RunRow;
-use runmesh_core::search::{Field, RunAttribute, RunNumber, find_runs, read_runs};
+use runmesh_core::search::{Field, RunAttribute, RunDevices, RunNumber, find_runs, read_runs};
 use runmesh_core::store::{RunKeys, Snapshot};
 
 use super::devices::{self, Devices, Known};
@@ -161,18 +161,18 @@ fn rows(
     app: &App,
     snapshot: &Snapshot,
     known: &Known,
-    runs: &[RunRow],
+    runs: &[(RunNumber, RunRow)],
     columns: &[Shown],
 ) -> Result<Vec<TableRow>, Error> {
-    let mut devices = match columns.contains(&Shown::Device) {
-        true => Some(Devices::open(app, snapshot, known)?),
-        false => None,
+    let devices = match columns.contains(&Shown::Device) {
+        true => {
+            let numbers: Vec<_> = runs.iter().map(|(number, _)| *number).collect();
+            Devices::open(app, snapshot, known)?.of(&numbers)?
+        }
+        false => RunDevices::default(),
     };
-    let mut row = |run: &RunRow| {
-        let device = devices.as_mut().map(|devices| devices.of(run.id)).transpose()?;
-        Ok(row(run, columns, device.flatten().as_deref()))
-    };
-    runs.iter().map(&mut row).collect()
+    let rows = runs.iter().map(|(number, run)| row(run, columns, devices.of(*number)));
+    Ok(rows.collect())
 }
 
 fn row(run: &RunRow, columns: &[Shown], device: Option<&str>) -> TableRow {
