@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::args::Service;
 use crate::error::CliError;
 use crate::screen::{Screen, note};
+use crate::up::command_for;
 
 /// What the unit is called.
 const UNIT: &str = "runmesh.service";
@@ -98,9 +99,10 @@ pub(crate) fn install(home: &Path, asked: &Service, screen: &mut Screen) -> Resu
             note(&format!("next: systemctl {}{}", flag(asked.system), step.join(" ")));
         }
     }
-    if !asked.system {
-        note("to have it run while you are not logged in: loginctl enable-linger");
-    }
+    note(&match asked.system {
+        true => format!("ask it as root: {} status", command_for(&home)),
+        false => "to have it run while you are not logged in: loginctl enable-linger".to_owned(),
+    });
     Ok(())
 }
 

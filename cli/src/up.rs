@@ -103,22 +103,43 @@ impl Ready {
     }
 }
 
+/// How `runmesh` is called to ask the daemon of a home.
+pub(crate) fn command_for(home: &Path) -> String {
+    let named = std::env::var_os("RUNMESH_HOME").filter(|home| !home.is_empty());
+    let usual = named.map(PathBuf::from).or_else(|| home::default_path().ok());
+    let usual = usual.and_then(|usual| std::path::absolute(usual).ok());
+    if usual.as_deref() == std::path::absolute(home).ok().as_deref() {
+        return "runmesh".to_owned();
+    }
+    format!("runmesh --home {}", as_word(&home.display().to_string()))
+}
+
+/// A text as a shell reads it back.
+fn as_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", clean(text).replace('\'', "'\\''"))
+}
+
 fn show_ready(status: &Status, keeps_recovery: bool, screen: &mut Screen) -> Result<(), CliError> {
+    let runmesh = command_for(Path::new(&status.home));
     let name = screen.toned(&clean(&status.device.name), Tone::Strong);
     let device = status.device.id.short();
     screen.line(&format!("runmesh {} is up: device {name} ({device})", status.version))?;
     let mut facts = vec![
         ("log", format!("export MLFLOW_TRACKING_URI=http://{}", reachable(&status.http))),
-        ("see", "runmesh runs, or runmesh ui for a link to the web page".to_owned()),
-        ("pair", "runmesh invite".to_owned()),
-        ("stop", "runmesh down".to_owned()),
+        ("see", format!("{runmesh} runs, or {runmesh} ui for a link to the web page")),
+        ("pair", format!("{runmesh} invite")),
+        ("stop", format!("{runmesh} down")),
     ];
     if status.clients_need_token {
-        facts.insert(1, ("token", "export MLFLOW_TRACKING_TOKEN=$(runmesh token)".to_owned()));
+        facts.insert(1, ("token", format!("export MLFLOW_TRACKING_TOKEN=$({runmesh} token)")));
     }
     if keeps_recovery {
         // The ticket itself would end in logs.
-        facts.push(("keep", "runmesh recovery (prints a ticket for a safe place)".to_owned()));
+        facts.push(("keep", format!("{runmesh} recovery (prints a ticket for a safe place)")));
     }
     screen.facts(facts)
 }
@@ -353,5 +374,15 @@ mod tests {
         let config = configured(dir.path(), &flags(&["--name=flag".into()]));
         let config = config.expect("a configuration");
         assert_eq!((config.name.as_str(), config.peer_port), ("flag", Some(9)));
+    }
+
+    #[test]
+    fn a_home_that_is_not_the_usual_one_is_named() {
+        let usual = home::default_path().expect("a data folder");
+        assert_eq!(command_for(Path::new("/srv/lab")), "runmesh --home /srv/lab");
+        assert_eq!(command_for(Path::new("/srv/ann's lab")), r"runmesh --home '/srv/ann'\''s lab'");
+        if std::env::var_os("RUNMESH_HOME").is_none() {
+            assert_eq!(command_for(&usual), "runmesh");
+        }
     }
 }
