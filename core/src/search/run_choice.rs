@@ -13,7 +13,7 @@ use super::Condition;
 use super::column_filter::{ColumnFilter, Mask, narrow};
 use super::run_column::RunColumn;
 use super::run_columns::{ColumnField, ColumnReader};
-use super::run_texts::NO_TEXT;
+use super::run_texts::{NO_TEXT, head_of};
 use super::runs::{RunQuery, ViewType};
 use super::schema::{Field, RunAttribute};
 use super::sort_key::{self, First};
@@ -316,10 +316,7 @@ impl Order {
     }
 
     fn head_key(&self, text: &[u8]) -> u64 {
-        let mut head = [0; 8];
-        let length = text.len().min(head.len());
-        head[..length].copy_from_slice(&text[..length]);
-        let head = u64::from_be_bytes(head);
+        let head = head_of(text);
         if self.ascending { head } else { LAST_HEAD - head }
     }
 

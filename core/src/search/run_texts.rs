@@ -61,6 +61,14 @@ pub(super) struct Ranks {
     codes: Vec<u32>,
 }
 
+/// The first bytes of a text, as a number: if those of two differ, they sort as the texts do.
+pub(super) fn head_of(text: &[u8]) -> u64 {
+    let mut head = [0; 8];
+    let length = text.len().min(head.len());
+    head[..length].copy_from_slice(&text[..length]);
+    u64::from_be_bytes(head)
+}
+
 impl Texts {
     /// Gives a text a new code.
     pub(super) fn push(&mut self, head: &[u8], whole: bool) -> u32 {
@@ -131,10 +139,14 @@ impl Texts {
     pub(super) fn ranks(&self) -> &Ranks {
         self.ranks.get_or_init(|| {
             let place = |code: &u32| self.get(*code).0;
-            let mut order: Vec<u32> = (1..=self.len() as u32).collect();
-            order.sort_by(|a, b| place(a).cmp(place(b)));
+            // Most texts differ in their heads, which are at hand.
+            let codes = 1..=self.len() as u32;
+            let mut order: Vec<_> = codes.map(|code| (head_of(place(&code)), code)).collect();
+            order.sort_unstable_by(|(a, at), (b, bt)| {
+                a.cmp(b).then_with(|| place(at).cmp(place(bt)))
+            });
             let mut ranks = Ranks { of: vec![0; self.len() + 1], codes: Vec::new() };
-            for code in order {
+            for (_, code) in order {
                 if ranks.codes.last().is_none_or(|last| place(last) != place(&code)) {
                     ranks.codes.push(code);
                 }
