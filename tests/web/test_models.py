@@ -95,3 +95,9 @@ def test_an_alias_that_two_devices_moved_is_settled_on_its_page(devices, open_br
     for device in (ann, bob):
         client = MlflowClient(device.url)
         until(lambda: client.get_model_version_by_alias("net", "champion").version in (2, "2"), "bob's counts everywhere")
+
+
+def test_the_list_says_what_a_model_is_for_without_the_signs_of_markdown(browser, logged):
+    page = browser.open("/models")
+    row = page.get_by_role("row", name="detector").first
+    until(lambda: row.locator("small").inner_text() == "Finds fraud.", "it is plain")

@@ -6,6 +6,7 @@ import { useFresh } from "../fresh.js";
 import { href } from "../route.js";
 import { html, useState } from "../ui.js";
 import { Icon } from "../parts/icons.js";
+import { headline } from "../parts/markdown.js";
 import { Empty, Failure, Loading, Paste, Time } from "../parts/small.js";
 
 /** @param {import("../api.js").VersionLabel} label */
@@ -30,7 +31,7 @@ export function ModelsPage() {
             <thead><tr><th>Model</th><th>Versions</th><th>In production</th><th>In staging</th><th>Aliases</th><th>Changed</th></tr></thead>
             <tbody>${found.map((model) => html`<tr key=${model.name}>
               <th scope="row"><a href=${href(["models", model.name])}><bdi>${model.name}</bdi></a>${model.conflicts.length > 0 && html`<span class="flag" title="Devices that were apart disagree"><${Icon} name="warn" /></span>`}
-                ${model.description && html`<small><bdi>${model.description.split("\n")[0]}</bdi></small>`}</th>
+                ${model.description && html`<small><bdi>${headline(model.description)}</bdi></small>`}</th>
               <td>${grouped(model.versions)}</td>
               <td>${model.stages.Production && html`<span class="badge good">${labelOf(model.stages.Production)}</span>`}</td>
               <td>${model.stages.Staging && html`<span class="badge">${labelOf(model.stages.Staging)}</span>`}</td>

@@ -79,5 +79,14 @@ function one(token, key) {
 /** @param {any} token @param {number} key */
 const item = (token, key) => html`<li key=${key}>${token.task && !token.tokens.some((/** @type {any} */ t) => t.type === "checkbox") && html`<input type="checkbox" disabled checked=${token.checked} aria-label=${token.checked ? "done" : "to do"} />`}${all(token.tokens)}</li>`;
 
+/** @param {any[] | undefined} tokens @returns {string} */
+const textOf = (tokens) => (tokens ?? []).map((token) => (token.tokens ? textOf(token.tokens) : plain(token.text ?? ""))).join("");
+
+/** The first line of what a text says, without the signs that shape it. @param {string} text */
+export function headline(text) {
+  const first = lexer(text, { gfm: true }).find((token) => !["space", "hr", "def"].includes(token.type));
+  return first ? textOf([first.type === "list" ? first.items[0] : first]).split("\n")[0] : "";
+}
+
 /** @param {{ text: string }} props */
 export const Markdown = ({ text }) => html`<div class="prose">${all(lexer(text, { gfm: true }))}</div>`;
