@@ -103,3 +103,32 @@ def test_the_palette_gives_the_focus_back(browser, logged):
     page.get_by_role("combobox", name="Go to").wait_for()
     page.keyboard.press("Escape")
     until(lambda: page.evaluate("document.activeElement.id") == "filter", "the filter has the focus again")
+
+
+# What has the focus: its name, whether it can be seen, and where it stands in the document.
+STOP = """() => {
+  const now = document.activeElement;
+  const { width, height, top } = now.getBoundingClientRect();
+  const { outlineStyle, outlineWidth } = getComputedStyle(now);
+  const name = (now.getAttribute("aria-label") ?? now.labels?.[0]?.innerText ?? now.innerText ?? "").trim();
+  const seen = outlineStyle === "solid" && parseFloat(outlineWidth) > 1 && width > 8 && height > 8 && top < innerHeight;
+  return { name, seen, top, at: [...document.querySelectorAll("*")].indexOf(now), end: now === document.body };
+}"""
+
+
+def test_every_stop_of_the_focus_has_a_name_and_is_seen_in_every_view(browser, logged):
+    run = logged.hash("fraud", "trial 2")
+    for view in [logged.hash("fraud"), f"{logged.hash('fraud')}?view=charts", run, "/models", "/models/detector", "/mesh"]:
+        page = browser.open(view)
+        # So that Tab begins at the start, and not where it was in the view before.
+        page.reload()
+        page.wait_for_selector("main h1, main .grid-row .status")
+        stops = []
+        for _ in range(200):
+            page.keyboard.press("Tab")
+            stop = page.evaluate(STOP)
+            if stop["end"] or (stops and stop["at"] < stops[-1]["at"]):
+                break
+            stops.append(stop)
+            assert stop["name"] and stop["seen"], f"{view}: {stop}"
+        assert len(stops) > 10 and stops[0]["name"] == "Skip to the content", view
