@@ -99,7 +99,10 @@ fn held(row: &RunRow, field: &Field<RunAttribute>, query: &RunQuery) -> Held {
                 let root = query.artifact_roots.get(&row.experiment);
                 Held::Text(root.map(|root| format!("{root}/{}/artifacts", row.id)))
             }
-            RunAttribute::Device => Held::Text(device_of(&row.id).map(str::to_owned)),
+            RunAttribute::Device => {
+                let told = *query.devices != RunDevices::default();
+                Held::Text(device_of(&row.id).filter(|_| told).map(str::to_owned))
+            }
             RunAttribute::Description if row.description.is_empty() => Held::Text(None),
             RunAttribute::Description => text(&row.description),
         },
