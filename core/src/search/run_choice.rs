@@ -133,6 +133,11 @@ impl RunChoice {
         Ok(Some(group.collect()))
     }
 
+    /// Whether runs stand where their texts rank, which says nothing beside another experiment's.
+    pub(super) fn is_by_text(&self) -> bool {
+        self.order.is_of_texts()
+    }
+
     /// All runs that the query finds, in order but for ties. None if some rows would have to be read
     /// to know.
     pub(super) fn all(

@@ -13,9 +13,13 @@ use super::run_rows::{RowReader, RunRows};
 use super::run_view::RunView;
 use super::runs::{RunQuery, meet_in_order};
 use super::schema::{Field, RunAttribute};
-use crate::ids::{ExperimentId, RunId};
+use crate::ids::RunId;
 use crate::rows::RunRow;
 use crate::store::{Snapshot, StoreError};
+
+/// Of more experiments the columns are not made, of which each takes the reading of all runs that are not
+/// in columns yet.
+const MAX_TOGETHER: usize = 32;
 
 /// The number of a run in one store. It stays the run's for as long as the store is open.
 pub type RunNumber = u32;
@@ -23,9 +27,7 @@ pub type RunNumber = u32;
 /// Finds all runs of a query, whatever its offset and limit, in order.
 pub fn find_runs(snapshot: &Snapshot, query: &RunQuery) -> Result<Vec<RunNumber>, StoreError> {
     let query = RunQuery { offset: 0, after: None, limit: usize::MAX, ..query.clone() };
-    if let [experiment] = query.experiments[..]
-        && let Some(numbers) = find_in_columns(snapshot, &query, experiment)?
-    {
+    if let Some(numbers) = find_in_columns(snapshot, &query)? {
         return Ok(numbers);
     }
     let mut numbers = Vec::new();
@@ -78,12 +80,27 @@ pub fn read_runs(
 fn find_in_columns(
     snapshot: &Snapshot,
     query: &RunQuery,
-    experiment: ExperimentId,
 ) -> Result<Option<Vec<RunNumber>>, StoreError> {
-    let Some(choice) = RunChoice::open(snapshot, query, experiment, None, usize::MAX)? else {
+    let mut experiments = query.experiments.clone();
+    experiments.sort_unstable();
+    experiments.dedup();
+    if experiments.len() > MAX_TOGETHER {
         return Ok(None);
-    };
-    let Some(mut chosen) = choice.all(snapshot, query, experiment)? else { return Ok(None) };
+    }
+    let mut chosen = Vec::new();
+    for experiment in &experiments {
+        let choice = RunChoice::open(snapshot, query, *experiment, None, usize::MAX)?;
+        // Ranks of texts are of one experiment.
+        let Some(choice) = choice.filter(|choice| experiments.len() == 1 || !choice.is_by_text())
+        else {
+            return Ok(None);
+        };
+        let Some(more) = choice.all(snapshot, query, *experiment)? else { return Ok(None) };
+        chosen.extend(more);
+    }
+    if experiments.len() > 1 {
+        chosen.sort_unstable();
+    }
     let rows = RunRows::open(snapshot)?;
     let mut reader = rows.reader();
     for tie in chosen.chunk_by_mut(|a, b| a.place == b.place).filter(|tie| tie.len() > 1) {
