@@ -92,9 +92,7 @@ impl EditLog {
                 return Err(EditLogError::Gap { sealed, first: group.first });
             }
             let unreadable = |source| EditLogError::Unreadable { number: group.first, source };
-            edits.extend(
-                postcard::from_bytes::<Vec<TimedEdit>>(&group.payload).map_err(unreadable)?,
-            );
+            edits.extend(group.edits().map_err(unreadable)?);
             log.end = at;
             log.next = next;
         }
@@ -175,6 +173,15 @@ struct Group {
 }
 
 impl Group {
+    /// Its edits: as many as its head says, and nothing after them.
+    fn edits(&self) -> Result<Vec<TimedEdit>, postcard::Error> {
+        let (edits, rest) = postcard::take_from_bytes::<Vec<TimedEdit>>(&self.payload)?;
+        match rest.is_empty() && edits.len() == self.count as usize {
+            true => Ok(edits),
+            false => Err(postcard::Error::DeserializeBadEncoding),
+        }
+    }
+
     fn head(first: u64, count: u32, payload: &[u8]) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
@@ -238,6 +245,25 @@ mod tests {
         let refused = EditLog::open(Box::new(disk.clone()), 5);
         assert!(matches!(refused, Err(EditLogError::Gap { sealed: 5, first: 7 })), "{refused:?}");
         assert_eq!(reopen(&disk, 7).1, [edit(8)]);
+    }
+
+    #[test]
+    fn a_group_that_holds_other_than_its_head_says_is_refused() {
+        let one = postcard::to_stdvec(&[edit(1)][..]).expect("plain data");
+        let more = [&one[..], b"x"].concat();
+        for (count, payload) in [(1, &one), (2, &one), (1, &more)] {
+            let bytes = [&Group::head(0, count, payload)[..], payload].concat();
+            let disk = Disk::new();
+            disk.set_len(bytes.len() as u64).unwrap();
+            disk.write(0, &bytes).unwrap();
+            match EditLog::open(Box::new(disk), 0) {
+                Ok((log, edits)) => assert_eq!((log.next(), edits.len(), payload), (1, 1, &one)),
+                Err(EditLogError::Unreadable { number: 0, .. }) => {
+                    assert!(count == 2 || payload == &more);
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
