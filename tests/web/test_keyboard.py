@@ -95,6 +95,22 @@ def test_a_version_is_promoted_by_keys_alone_and_the_focus_comes_back(browser, l
     assert logged.client.get_model_version("by keys", "1").current_stage == "Production"
 
 
+def test_what_is_typed_before_the_palette_is_there_is_not_lost(browser, logged):
+    held = []
+    browser.page.route("**/palette.js", lambda route: held.append(route))
+    page = browser.open("/models")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("fraudx")
+    page.keyboard.press("Backspace")
+    # Asking the page is what lets the route be heard of.
+    until(lambda: page.evaluate("1") and held, "the palette is asked for")
+    held[0].continue_()
+    page.get_by_role("combobox", name="Go to").wait_for()
+    assert page.get_by_role("combobox", name="Go to").input_value() == "fraud"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1 >> text=fraud")
+
+
 def test_the_palette_gives_the_focus_back(browser, logged):
     page = browser.open(logged.hash("fraud"))
     page.wait_for_selector(".grid-row .status")

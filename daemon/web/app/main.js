@@ -7,7 +7,7 @@ import { Empty } from "./parts/small.js";
 import { RunsPage } from "./pages/runs.js";
 import { go, route, target } from "./route.js";
 import { forgetAhead } from "./send.js";
-import { follow, helpOpen, paletteOpen, start } from "./state.js";
+import { follow, helpOpen, paletteOpen, start, typedAhead } from "./state.js";
 import { html, idle, render } from "./ui.js";
 import { viewAt, VIEWS } from "./views.js";
 
@@ -42,11 +42,25 @@ function View() {
 
 const App = () => html`<${Shell}><${View} /><//>`;
 
+/** Keeps what is typed while the palette is still on its way. @param {KeyboardEvent} event */
+function typeAhead(event) {
+  if (event.key === "Escape") paletteOpen.value = false;
+  else if (event.key === "Backspace") typedAhead.value = typedAhead.value.slice(0, -1);
+  else if ([...event.key].length === 1) typedAhead.value += event.key;
+  else return;
+  event.preventDefault();
+}
+
 let before = "";
 addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     paletteOpen.value = !paletteOpen.value;
+    typedAhead.value = "";
     event.preventDefault();
+    return;
+  }
+  if (paletteOpen.value && !document.getElementById("palette-list")) {
+    typeAhead(event);
     return;
   }
   const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, dialog, [role=menu]");

@@ -21,6 +21,8 @@ export const peers = signal([]);
 export const workspaces = signal([]);
 /** Whether the palette is open, and the help. */
 export const paletteOpen = signal(false);
+/** What was typed for the palette before it was there. */
+export const typedAhead = signal("");
 export const helpOpen = signal(false);
 /** Ids of the runs that are chosen. */
 export const chosen = signal(/** @type {ReadonlySet<string>} */ (new Set()));

@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { go, href, route, target } from "../route.js";
-import { experiments, helpOpen, paletteOpen, theme, workspaces } from "../state.js";
+import { experiments, helpOpen, paletteOpen, theme, typedAhead, workspaces } from "../state.js";
 import { cls, html, useEffect, useState } from "../ui.js";
 import { useFocusBack } from "./dialog.js";
 import { newExperiment } from "./sidebar.js";
@@ -39,7 +39,7 @@ async function runs(text) {
 
 export function Palette() {
   useFocusBack();
-  const [text, setText] = useState("");
+  const [text, setText] = useState(typedAhead.peek());
   const [found, setFound] = useState(/** @type {Entry[]} */ ([]));
   const [at, setAt] = useState(0);
   useEffect(() => {
