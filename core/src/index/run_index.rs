@@ -88,9 +88,7 @@ impl<'txn> RunIndex<'txn> {
     /// The row of a number, if it was put.
     pub fn row(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
         let Some(bytes) = self.runs.get(number)? else { return Ok(None) };
-        postcard::from_bytes(bytes.value())
-            .map(Some)
-            .map_err(|source| StoreError::DamagedRow { table: "index-runs", source })
+        RunRow::read(bytes.value()).map(Some)
     }
 
     /// Makes the columns tell of what was put. Whoever has put rows calls it before the transaction

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTableMetadata};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -72,16 +71,6 @@ impl Snapshot {
 
     pub(crate) const fn txn(&self) -> &ReadTransaction {
         &self.txn
-    }
-
-    fn read_row<T: DeserializeOwned>(
-        &self,
-        table: redb::TableDefinition<'static, u32, &'static [u8]>,
-        key: u32,
-        name: &'static str,
-    ) -> Result<Option<T>, StoreError> {
-        let bytes = self.txn.open_table(table)?.get(key)?;
-        bytes.map(|bytes| decode(name, bytes.value())).transpose()
     }
 
     /// How much of what there is.

@@ -104,7 +104,8 @@ impl Snapshot {
 
     /// The run of a local number.
     pub fn run_by_number(&self, number: u32) -> Result<Option<RunRow>, StoreError> {
-        self.read_row(RUNS, number, "index-runs")
+        let bytes = self.run_rows()?.get(number)?;
+        bytes.map(|bytes| RunRow::read(bytes.value())).transpose()
     }
 
     /// The table of runs' rows, for those who read many.
@@ -176,7 +177,7 @@ impl Snapshot {
         &self,
     ) -> Result<impl Iterator<Item = Result<RunRow, StoreError>> + use<>, StoreError> {
         let rows = self.txn.open_table(RUNS)?.range::<u32>(..)?;
-        let decoded = rows.map(|item| decode::<RunRow>("index-runs", item?.1.value()));
+        let decoded = rows.map(|item| RunRow::<String>::read(item?.1.value()));
         Ok(decoded.filter(|row| row.as_ref().map_or(true, is_known)))
     }
 

@@ -5,6 +5,8 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+/// A number that may be NaN or infinite: protobuf's JSON has the same words for these as the native API.
+pub(crate) use runmesh_core::api::Value as Double;
 use runmesh_core::ids::ExperimentId;
 use runmesh_core::rows::{
     ArtifactRow, DatasetInput, ExperimentRow, KeyValue, ModelInput, ModelOutput, Point, RunRow,
@@ -33,21 +35,6 @@ pub(crate) fn json_bytes(body: impl Into<axum::body::Body>) -> Response {
 /// An empty message: it is done.
 pub(crate) fn done() -> Response {
     json_bytes("{}")
-}
-
-/// A number that may be NaN or infinite.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Double(pub(crate) f64);
-
-impl Serialize for Double {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            value if value.is_finite() => serializer.serialize_f64(value),
-            value if value.is_nan() => serializer.serialize_str("NaN"),
-            value if value > 0.0 => serializer.serialize_str("Infinity"),
-            _ => serializer.serialize_str("-Infinity"),
-        }
-    }
 }
 
 #[derive(Serialize)]
