@@ -15,7 +15,7 @@ use super::run_column::RunColumn;
 use super::run_columns::{ColumnField, ColumnReader};
 use super::run_texts::{NO_TEXT, head_of};
 use super::runs::{RunQuery, ViewType};
-use super::schema::{Field, RunAttribute};
+use super::schema::Field;
 use super::sort_key::{self, First};
 use crate::ids::ExperimentId;
 use crate::index::column_block::{BLOCK, Held, NAN, NO_NUMBER};
@@ -77,8 +77,7 @@ impl RunChoice {
         wanted: usize,
     ) -> Result<Option<Self>, StoreError> {
         let Some(reader) = ColumnReader::open(snapshot, experiment)? else { return Ok(None) };
-        let by_start = ColumnField::Field(Field::Attribute(RunAttribute::StartTime));
-        let Some(start) = reader.column(&by_start)? else { return Ok(None) };
+        let Some(start) = reader.starts()? else { return Ok(None) };
         let Some(order) = Order::open(&reader, query, &start)? else { return Ok(None) };
         let mut filters = Vec::new();
         for clause in &query.clauses {

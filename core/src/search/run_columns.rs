@@ -182,6 +182,11 @@ impl<'a> ColumnReader<'a> {
         Ok(Some(found))
     }
 
+    /// The column of starts, which every run of the experiment has.
+    pub(super) fn starts(&self) -> Result<Option<Arc<RunColumn>>, StoreError> {
+        self.column(&ColumnField::Field(Field::Attribute(RunAttribute::StartTime)))
+    }
+
     /// The column of a field of a query. That of devices is made of what the query was told.
     pub(super) fn column_for(
         &self,
@@ -191,8 +196,7 @@ impl<'a> ColumnReader<'a> {
         if *field != Field::Attribute(RunAttribute::Device) {
             return self.column(&ColumnField::Field(field.clone()));
         }
-        let starts = self.column(&ColumnField::Field(Field::Attribute(RunAttribute::StartTime)))?;
-        Ok(starts.and_then(|starts| match &*starts {
+        Ok(self.starts()?.and_then(|starts| match &*starts {
             RunColumn::Numbers(starts) => Some(Arc::new(query.devices.column(starts))),
             RunColumn::Texts(..) => None,
         }))

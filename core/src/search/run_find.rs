@@ -81,9 +81,7 @@ fn find_in_columns(
     snapshot: &Snapshot,
     query: &RunQuery,
 ) -> Result<Option<Vec<RunNumber>>, StoreError> {
-    let mut experiments = query.experiments.clone();
-    experiments.sort_unstable();
-    experiments.dedup();
+    let experiments = query.distinct_experiments();
     if experiments.len() > MAX_TOGETHER {
         return Ok(None);
     }

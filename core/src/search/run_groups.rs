@@ -59,10 +59,7 @@ pub fn group_runs(
 ) -> Result<Vec<RunGroup>, StoreError> {
     let metrics: Vec<_> = metrics.iter().map(|key| Field::Metric(key.clone())).collect();
     let mut groups = Groups { metrics: metrics.len(), places: HashMap::new(), all: Vec::new() };
-    let mut experiments = query.experiments.clone();
-    experiments.sort_unstable();
-    experiments.dedup();
-    for experiment in experiments {
+    for experiment in query.distinct_experiments() {
         let query = RunQuery { experiments: vec![experiment], order: Vec::new(), ..query.clone() };
         match Asked::open(snapshot, &query, experiment, by, &metrics)? {
             Some(asked) => asked.add_to(&mut groups, snapshot, &query, by)?,
@@ -167,8 +164,7 @@ impl Asked {
     ) -> Result<Option<Self>, StoreError> {
         let Some(reader) = ColumnReader::open(snapshot, experiment)? else { return Ok(None) };
         let column = |field: &Field<_>| reader.column(&ColumnField::Field(field.clone()));
-        let start = column(&Field::Attribute(RunAttribute::StartTime))?;
-        let by = reader.column_for(query, by)?;
+        let (start, by) = (reader.starts()?, reader.column_for(query, by)?);
         let (Some(start), Some(by)) = (start, by) else { return Ok(None) };
         let columns = metrics.iter().map(column).collect::<Result<Option<Vec<_>>, _>>()?;
         let Some(metrics) = columns else { return Ok(None) };

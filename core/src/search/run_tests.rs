@@ -341,12 +341,11 @@ fn device_of(run: &RunId) -> Option<&'static str> {
 
 /// A query that was told the devices of runs, as far as they are in the index.
 fn told(query: RunQuery, snapshot: &Snapshot, rows: &[RunRow]) -> RunQuery {
-    let known = rows.iter().filter_map(|row| Some((row.id, device_of(&row.id)?)));
-    let (ids, names): (Vec<_>, Vec<_>) = known.unzip();
-    let mut devices = RunDevices::named(names.into_iter().map(Into::into).collect());
-    for (place, id) in ids.iter().enumerate() {
-        if let Some(number) = snapshot.run_number(id).expect("memory does not fail") {
-            devices.tell(number, place);
+    let mut devices = RunDevices::default();
+    for row in rows {
+        let number = snapshot.run_number(&row.id).expect("memory does not fail");
+        if let Some((number, device)) = number.zip(device_of(&row.id)) {
+            devices.tell(number, device.into());
         }
     }
     RunQuery { devices: std::sync::Arc::new(devices), ..query }

@@ -128,7 +128,7 @@ impl<'a> RunView<'a> {
                 Value::Text(root.map(|root| format!("{root}/{}/artifacts", head.id).into()))
             }
             RunAttribute::Device => {
-                Value::Text(query.devices.of(self.number).map(|name| name.to_owned().into()))
+                Value::Text(query.devices.of(self.number).map(|name| name.to_string().into()))
             }
             RunAttribute::Description => Value::text(head.description()),
         }

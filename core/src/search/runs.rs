@@ -82,6 +82,14 @@ impl RunQuery {
         self.fields().any(|named| named == field)
     }
 
+    /// The experiments, each once, by id.
+    pub(super) fn distinct_experiments(&self) -> Vec<ExperimentId> {
+        let mut experiments = self.experiments.clone();
+        experiments.sort_unstable();
+        experiments.dedup();
+        experiments
+    }
+
     /// How many to leave out.
     pub(super) const fn offset(&self) -> usize {
         if self.after.is_some() { 0 } else { self.offset }
@@ -163,9 +171,7 @@ pub(super) fn meet_in_order(
 ) -> Result<(), StoreError> {
     let rows = RunRows::open(snapshot)?;
     let mut reader = rows.reader();
-    let mut experiments = query.experiments.clone();
-    experiments.sort_unstable();
-    experiments.dedup();
+    let experiments = query.distinct_experiments();
 
     // The next run of each experiment; the least of them is the next of all.
     let mut walks = Vec::with_capacity(experiments.len());

@@ -29,9 +29,7 @@ pub(super) struct Known(Mutex<HashMap<WorkspaceId, Kept>>);
 struct Kept {
     /// Who had been removed, and what of them counts.
     former: Vec<(DeviceId, Former)>,
-    devices: Vec<DeviceId>,
-    /// By run number: a place among the devices, from 1; 0 if it was not found.
-    runs: Vec<u32>,
+    devices: RunDevices<DeviceId>,
 }
 
 /// Looks up the devices of runs.
@@ -51,27 +49,23 @@ impl<'s> Devices<'s> {
         Ok(Self { known, workspace, snapshot, own, names })
     }
 
-    /// What the devices that created these runs are called, as far as that can be told.
+    /// What the devices that created these runs, and maybe others, are called, as far as that can be told.
     pub(super) fn of(&mut self, runs: &[RunNumber]) -> Result<RunDevices, Error> {
         let is_missing = |kept: &mut Kept| -> Vec<RunNumber> {
-            runs.iter().copied().filter(|run| kept.place(*run).is_none()).collect()
+            runs.iter().copied().filter(|run| kept.devices.of(*run).is_none()).collect()
         };
         let missing = self.known.with(self.workspace, is_missing);
         let found = self.look_up(&missing)?;
         Ok(self.known.with(self.workspace, |kept| {
-            found.into_iter().for_each(|(run, device)| kept.add(run, device));
-            let names = kept.devices.iter().map(|device| self.names.shown(*device));
-            let mut devices = RunDevices::named(names.collect());
-            for run in runs {
-                if let Some(place) = kept.place(*run) {
-                    devices.tell(*run, place);
-                }
-            }
-            devices
+            found.into_iter().for_each(|(run, device)| kept.devices.tell(run, device));
+            kept.devices.named(|device| self.names.shown(*device))
         }))
     }
 
     fn look_up(&self, runs: &[RunNumber]) -> Result<Vec<(RunNumber, DeviceId)>, Error> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut authors = Authors::open(self.snapshot)?;
         let mut found = Vec::with_capacity(runs.len());
         for (run, id) in runs.iter().zip(read_ids(self.snapshot, runs)?) {
@@ -101,24 +95,6 @@ impl Kept {
         if self.former != former {
             *self = Self { former, ..Self::default() };
         }
-    }
-
-    /// The place of a run's device, if that is known.
-    fn place(&self, run: RunNumber) -> Option<usize> {
-        (*self.runs.get(run as usize)? as usize).checked_sub(1)
-    }
-
-    fn add(&mut self, run: RunNumber, device: DeviceId) {
-        let place = self.devices.iter().position(|known| *known == device);
-        let place = place.unwrap_or_else(|| {
-            self.devices.push(device);
-            self.devices.len() - 1
-        });
-        let at = run as usize;
-        if self.runs.len() <= at {
-            self.runs.resize(at + 1, 0);
-        }
-        self.runs[at] = place as u32 + 1;
     }
 }
 
@@ -151,14 +127,15 @@ mod tests {
     fn what_was_looked_up_is_kept_until_another_device_is_gone() {
         let (run, device) = (7, DeviceId::new([2; 32]));
         let (known, here) = (Known::default(), WorkspaceId::new([1; 32]));
-        known.with(here, |kept| kept.add(run, device));
+        known.with(here, |kept| kept.devices.tell(run, device));
         let nobody_left = Membership::default();
         known.with(here, |kept| kept.keep_while(&nobody_left));
-        assert_eq!(known.with(here, |kept| kept.place(run)), Some(0));
-        assert_eq!(known.with(WorkspaceId::new([2; 32]), |kept| kept.place(run)), None);
+        let of = |workspace| known.with(workspace, |kept| kept.devices.of(run).copied());
+        assert_eq!(of(here), Some(device));
+        assert_eq!(of(WorkspaceId::new([2; 32])), None);
         known.with(here, |kept| kept.former = former_of(device));
         known.with(here, |kept| kept.keep_while(&nobody_left));
-        assert_eq!(known.with(here, |kept| kept.place(run)), None);
+        assert_eq!(of(here), None);
     }
 
     fn former_of(device: DeviceId) -> Vec<(DeviceId, Former)> {

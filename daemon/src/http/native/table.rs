@@ -171,7 +171,8 @@ fn rows(
         }
         false => RunDevices::default(),
     };
-    let rows = runs.iter().map(|(number, run)| row(run, columns, devices.of(*number)));
+    let rows =
+        runs.iter().map(|(number, run)| row(run, columns, devices.of(*number).map(|name| &**name)));
     Ok(rows.collect())
 }
 
