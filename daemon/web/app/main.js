@@ -7,7 +7,7 @@ import { Empty } from "./parts/small.js";
 import { RunsPage } from "./pages/runs.js";
 import { go, route, target } from "./route.js";
 import { forgetAhead } from "./send.js";
-import { follow, helpOpen, paletteOpen, start, typedAhead } from "./state.js";
+import { follow, helpOpen, paletteOpen, showPalette, start, typedAhead } from "./state.js";
 import { html, idle, render } from "./ui.js";
 import { viewAt, VIEWS } from "./views.js";
 
@@ -44,7 +44,8 @@ const App = () => html`<${Shell}><${View} /><//>`;
 
 /** Keeps what is typed while the palette is still on its way. @param {KeyboardEvent} event */
 function typeAhead(event) {
-  if (event.key === "Escape") paletteOpen.value = false;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") showPalette(false);
   else if (event.key === "Backspace") typedAhead.value = typedAhead.value.slice(0, -1);
   else if ([...event.key].length === 1) typedAhead.value += event.key;
   else return;
@@ -54,8 +55,7 @@ function typeAhead(event) {
 let before = "";
 addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
-    paletteOpen.value = !paletteOpen.value;
-    typedAhead.value = "";
+    showPalette(!paletteOpen.value);
     event.preventDefault();
     return;
   }

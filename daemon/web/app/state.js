@@ -23,6 +23,11 @@ export const workspaces = signal([]);
 export const paletteOpen = signal(false);
 /** What was typed for the palette before it was there. */
 export const typedAhead = signal("");
+/** Opens the palette or closes it; either way nothing is typed yet. @param {boolean} open */
+export function showPalette(open) {
+  typedAhead.value = "";
+  paletteOpen.value = open;
+}
 export const helpOpen = signal(false);
 /** Ids of the runs that are chosen. */
 export const chosen = signal(/** @type {ReadonlySet<string>} */ (new Set()));

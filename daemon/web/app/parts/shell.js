@@ -2,7 +2,7 @@
 
 import { href, route } from "../route.js";
 import { lazy } from "../lazy.js";
-import { helpOpen, hush, online, paletteOpen, peers, theme, toasts, typedAhead } from "../state.js";
+import { helpOpen, hush, online, paletteOpen, peers, showPalette, theme, toasts } from "../state.js";
 import { cls, html } from "../ui.js";
 import { plural } from "../format.js";
 import { Asked } from "./dialog.js";
@@ -44,7 +44,7 @@ function TopBar() {
         ${VIEWS.map(([name, to, paths]) => html`<a href=${to} aria-current=${paths.includes(at) ? "page" : undefined}>${name}</a>`)}
       </nav>
       <span class="grow"></span>
-      <button class="find" onClick=${() => ((typedAhead.value = ""), (paletteOpen.value = true))} title="Go to or do anything"><${Icon} name="search" /><span>Go to…</span><kbd>Ctrl K</kbd></button>
+      <button class="find" onClick=${() => showPalette(true)} title="Go to or do anything"><${Icon} name="search" /><span>Go to…</span><kbd>Ctrl K</kbd></button>
       <${Presence} />
       <button class="quiet square" aria-label=${`Theme: ${now}`} title=${`Theme: ${now}`} onClick=${() => (theme.value = NEXT_THEME[now])}><${Icon} name=${now === "dark" ? "moon" : now === "light" ? "sun" : "contrast"} /></button>
       <button class="quiet square" aria-label="Help" title="Help (?)" onClick=${() => (helpOpen.value = true)}><${Icon} name="help" /></button>
