@@ -94,9 +94,10 @@ class Host(Device):
     def at(self, number: int) -> None:
         """Gives the host an address, in place of the one that it has."""
         inside = ("-n", self.namespace)
+        self.addresses = ipaddress.ip_address(f"10.77.0.{number}"), ipaddress.ip_address(f"fd77::{number}")
         ip(*inside, "addr", "flush", "dev", "lan", "scope", "global")
-        ip(*inside, "addr", "add", f"10.77.0.{number}/24", "dev", "lan")
-        ip(*inside, "addr", "add", f"fd77::{number}/64", "dev", "lan", "nodad")
+        ip(*inside, "addr", "add", f"{self.addresses[0]}/24", "dev", "lan")
+        ip(*inside, "addr", "add", f"{self.addresses[1]}/64", "dev", "lan", "nodad")
         for family, router in ROUTER.items():
             if not self.routed:
                 ip(*inside, family, "route", "flush", "default")
@@ -276,18 +277,29 @@ class Lan:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
 
 
+def kind_of(frame: bytes) -> int:
+    (kind,) = struct.unpack("!H", frame[12:14])
+    return kind
+
+
+def packet(frame: bytes) -> tuple | None:
+    """The protocol, the target and the rest of an IP packet, if a frame is one."""
+    kind, body = kind_of(frame), frame[14:]
+    if kind == IPV4:
+        return body[9], ipaddress.ip_address(body[16:20]), body[(body[0] & 15) * 4 :]
+    if kind == IPV6:
+        return body[6], ipaddress.ip_address(body[24:40]), body[40:]
+    return None
+
+
 def goes_to(frame: bytes) -> str:
     """What a frame is: "lan", "mdns", "kernel" (which keeps the link itself), or where else it goes."""
-    (kind,) = struct.unpack("!H", frame[12:14])
-    body = frame[14:]
+    kind, found = kind_of(frame), packet(frame)
     if kind == ARP:
         return "kernel"
-    if kind == IPV4:
-        protocol, target, rest = body[9], ipaddress.ip_address(body[16:20]), body[(body[0] & 15) * 4 :]
-    elif kind == IPV6:
-        protocol, target, rest = body[6], ipaddress.ip_address(body[24:40]), body[40:]
-    else:
+    if found is None:
         return f"a frame of kind {kind:#x}"
+    protocol, target, rest = found
     if target in MDNS and protocol == UDP and rest[2:4] == struct.pack("!H", 5353):
         return "mdns"
     if protocol in (IGMP, ICMPV6, HOP_BY_HOP) and (target in MDNS or any(target in net for net in KERNELS)):

@@ -3,25 +3,22 @@
 `tests/nightly relay` installs the server and runs this.
 """
 
-import ipaddress
 import os
 import subprocess
 
 import pytest
 from devices import until
-from lan import Host, Lan, goes_to, ip
+from lan import Host, Lan, goes_to, ip, packet
 
 pytestmark = pytest.mark.runmesh_only
 
 RELAY = os.environ["IROH_RELAY"]
 PORT = 3340
-# Where hosts are: the order in which the LAN has them.
-ADDRESSES = {"ann": ("10.77.0.1", "fd77::1"), "bob": ("10.77.0.2", "fd77::2")}
 
 
 @pytest.fixture
 def lan(tmp_path, rng):
-    lan = Lan(tmp_path, [*ADDRESSES, "relay"], rng.randrange(1 << 32))
+    lan = Lan(tmp_path, ["ann", "bob", "relay"], rng.randrange(1 << 32))
     yield lan
     lan.end()
 
@@ -34,7 +31,7 @@ def relay(lan, tmp_path):
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        yield f"http://10.77.0.3:{PORT}"
+        yield f"http://{lan.hosts[2].addresses[0]}:{PORT}"
     finally:
         process.kill()
         process.wait()
@@ -44,20 +41,16 @@ def relay(lan, tmp_path):
 def keep_apart(ann: Host, bob: Host, apart: bool = True) -> None:
     """Has neither reach the other, as if a firewall stood between their sites."""
     for host, other in ((ann, bob), (bob, ann)):
-        for target in ADDRESSES[other.name]:
-            ip("-n", host.namespace, "route", "add" if apart else "del", "blackhole", target)
+        for target in other.addresses:
+            ip("-n", host.namespace, "route", "add" if apart else "del", "blackhole", str(target))
 
 
 def directly(lan: Lan) -> int:
     """How many packets either has sent to an address of the other."""
     ann, bob, _ = lan.hosts
-    packets = 0
-    for host, other in ((ann, bob), (bob, ann)):
-        for frame in lan.sent_by(host):
-            # Where IPv4's and IPv6's headers have the target.
-            target = {b"\x08\x00": frame[30:34], b"\x86\xdd": frame[38:54]}.get(frame[12:14])
-            packets += target is not None and str(ipaddress.ip_address(target)) in ADDRESSES[other.name]
-    return packets
+    pairs = ((ann, bob), (bob, ann))
+    sent = [(packet(frame), other) for host, other in pairs for frame in lan.sent_by(host)]
+    return sum(found is not None and found[1] in other.addresses for found, other in sent)
 
 
 def test_what_two_sites_have_goes_over_their_relay(lan, relay):
